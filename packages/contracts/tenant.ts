@@ -1,0 +1,31 @@
+import { z } from 'zod'
+
+/** A tenant's name: lower-case letters, digits and dashes, 2 to 40 long. It is part of keys, paths and topic messages. */
+export const TenantId = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{1,39}$/, 'A tenant is 2 to 40 lower-case letters, digits or dashes, beginning with a letter.')
+export type TenantId = z.infer<typeof TenantId>
+
+/** Who acts. A person, a service account, or an agent acting for one within a run. */
+export const Principal = z.object({
+  id: z.string().describe('Stable id: user:…, key:…, agent:…'),
+  kind: z.enum(['user', 'service', 'agent']),
+  tenant: TenantId,
+  /** Patterns of capabilities, `*` standing for one or more name parts: `tool.git.read`, `tool.*`, `*`. */
+  capabilities: z.array(z.string()),
+  /** Further limits, each a list of capability patterns that must also allow the action: the persona's and the capsule's permissions. */
+  within: z.array(z.array(z.string())).default([]),
+})
+export type Principal = z.infer<typeof Principal>
+
+/** True when one of the patterns covers the capability. `tool.*` covers `tool.git.read`; `*` covers everything. */
+export function covers(patterns: readonly string[], capability: string): boolean {
+  return patterns.some(
+    (pattern) => pattern === '*' || pattern === capability || (pattern.endsWith('.*') && capability.startsWith(pattern.slice(0, -1))),
+  )
+}
+
+/** True when the principal has the capability: own grants ∩ every limit it acts within. */
+export function holds(principal: Principal, capability: string): boolean {
+  return covers(principal.capabilities, capability) && principal.within.every((limit) => covers(limit, capability))
+}

@@ -1,0 +1,4 @@
+import { sqlConformance } from './conformance.ts'
+import { openTestSql } from './testing.ts'
+
+sqlConformance('postgres', openTestSql)
