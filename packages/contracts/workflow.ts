@@ -28,8 +28,8 @@ export interface WorkflowContext {
   continueAsNew(input: unknown): Promise<never>
   /** True once cancellation was asked for. Awaiting anything then throws `cancelled`, outside of `uncancellable`. */
   readonly cancelRequested: boolean
-  /** Cleans up: inside, awaiting works although the run was cancelled. */
-  uncancellable<T>(task: () => Promise<T>): Promise<T>
+  /** Cleans up: what is awaited through the context that `task` gets goes on although the run was cancelled. */
+  uncancellable<T>(task: (context: WorkflowContext) => Promise<T>): Promise<T>
 }
 
 export interface ActivityOptions {

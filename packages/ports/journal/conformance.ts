@@ -1,0 +1,140 @@
+import { entryHash, GENESIS, type JournalEntry } from '@soma/contracts/journal'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Journal } from './port.ts'
+
+/** What every journal promises. `openSecond` opens another process's view of the same journal. */
+export function journalConformance(
+  driver: string,
+  open: () => Promise<{ journal: Journal; openSecond(): Promise<Journal>; close(): Promise<void> }>,
+): void {
+  describe(`journal: ${driver}`, () => {
+    let journal: Journal
+    let second: Journal
+    let close: () => Promise<void>
+    beforeAll(async () => {
+      const opened = await open()
+      journal = opened.journal
+      second = await opened.openSecond()
+      close = async () => {
+        await second.close()
+        await opened.close()
+      }
+    })
+    afterAll(() => close())
+
+    const note = (text: string) => ({ kind: 'note', payload: { text } })
+    const one = (stream: string, expectedSeq: number | 'any', text = 'x') =>
+      journal.append({ tenant: 'acme', stream, expectedSeq, entries: [note(text)] })
+
+    test('a stream counts from 1 without gaps, and each entry links to the one before', async () => {
+      await journal.append({ tenant: 'acme', stream: 'chain', expectedSeq: 0, entries: [note('a'), note('b')] })
+      await one('chain', 2, 'c')
+      const entries = await journal.read('acme', 'chain')
+      expect(entries.map((entry) => entry.seq)).toEqual([1, 2, 3])
+      expect(entries[0]?.prevHash).toBe(GENESIS)
+      for (const [index, entry] of entries.entries()) {
+        expect(entryHash(entry)).toBe(entry.hash)
+        if (index > 0) expect(entry.prevHash).toBe(entries[index - 1]?.hash)
+      }
+    })
+
+    test('what is read is what was appended, whatever text it holds', async () => {
+      const payload = { text: 'a\u0000b \ud800 ünïcode 🚀 "quoted" \\ back', number: 1e21, nested: [null, { deep: true }] }
+      await journal.append({ tenant: 'acme', stream: 'text', expectedSeq: 0, entries: [{ kind: 'note', payload }] })
+      expect((await journal.read('acme', 'text'))[0]?.payload).toEqual(payload)
+    })
+
+    test('a writer that believes another end of the stream is refused, and nothing of its append stays', async () => {
+      await one('fenced', 0)
+      await expect(one('fenced', 0)).rejects.toMatchObject({ code: 'stream_conflict' })
+      await expect(one('fenced', 7)).rejects.toMatchObject({ code: 'stream_conflict' })
+      await expect(
+        journal.append(
+          { tenant: 'acme', stream: 'innocent', expectedSeq: 0, entries: [note('a')] },
+          { tenant: 'acme', stream: 'fenced', expectedSeq: 0, entries: [note('b')] },
+        ),
+      ).rejects.toMatchObject({ code: 'stream_conflict' })
+      expect(await journal.read('acme', 'innocent')).toEqual([])
+      expect(await journal.read('acme', 'fenced')).toHaveLength(1)
+    })
+
+    test('a second process can not write to a stream that the first moved on', async () => {
+      await one('owned', 0)
+      await second.append({ tenant: 'acme', stream: 'owned', expectedSeq: 1, entries: [note('second')] })
+      await expect(one('owned', 1)).rejects.toMatchObject({ code: 'stream_conflict' })
+      await one('owned', 2)
+      expect((await journal.read('acme', 'owned')).map((entry) => entry.seq)).toEqual([1, 2, 3])
+    })
+
+    test('several processes append to one stream without losing or linking wrongly', async () => {
+      const writes = Array.from({ length: 60 }, (_, index) =>
+        (index % 2 ? journal : second).append({ tenant: 'acme', stream: 'shared', expectedSeq: 'any', entries: [note(String(index))] }),
+      )
+      await Promise.all(writes)
+      const entries = await journal.read('acme', 'shared')
+      expect(entries).toHaveLength(60)
+      entries.reduce((previous: string, entry) => {
+        expect(entry.prevHash).toBe(previous)
+        return entry.hash
+      }, GENESIS)
+    })
+
+    test('a conflict of one append does not touch others committed in the same group', async () => {
+      await one('group', 0)
+      const outcomes = await Promise.allSettled([one('group-a', 0), one('group', 0), one('group-b', 0), one('group', 1)])
+      expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+    })
+
+    test('the tail gives every entry exactly once and in order while many write', async () => {
+      const after = await journal.lastPosition()
+      const writes: Promise<JournalEntry[]>[] = []
+      for (let index = 0; index < 400; index++)
+        writes.push(
+          (index % 2 ? journal : second).append({
+            tenant: 'acme',
+            stream: `tail/${index % 40}`,
+            expectedSeq: 'any',
+            entries: [note(String(index))],
+          }),
+        )
+      const seen: JournalEntry[] = []
+      let position = after
+      await expect
+        .poll(
+          async () => {
+            const page = await journal.tail({ after: position, streamPrefix: 'tail/', limit: 37 })
+            seen.push(...page)
+            position = page.at(-1)?.position ?? position
+            return seen.length
+          },
+          { timeout: 20_000, interval: 1 },
+        )
+        .toBe(400)
+      await Promise.all(writes)
+      expect(new Set(seen.map((entry) => `${entry.stream}/${entry.seq}`)).size).toBe(400)
+      const places = seen.map((entry) => BigInt(entry.position))
+      expect(places.every((place, index) => index === 0 || place > (places[index - 1] as bigint))).toBe(true)
+    })
+
+    test('another process hears of an append', async () => {
+      let heard = 0
+      const stop = second.onAppend(() => {
+        heard++
+      })
+      await one('heard', 0)
+      await expect.poll(() => heard).toBeGreaterThan(0)
+      stop()
+    })
+
+    test('one tenant never reads the stream of another', async () => {
+      await one('private', 0)
+      expect(await journal.read('globex', 'private')).toEqual([])
+      expect((await journal.tail({ after: '0', tenant: 'globex' })).length).toBe(0)
+    })
+
+    test('a payload over the limit is refused with a sentence, and the stream goes on', async () => {
+      await expect(one('large', 0, 'x'.repeat(9_000_000))).rejects.toMatchObject({ code: 'invalid_input' })
+      await one('large', 0)
+    })
+  })
+}

@@ -1,0 +1,34 @@
+import type { Migration } from '../sql/port.ts'
+
+/**
+ * `payload` is `json`, not `jsonb`: it keeps the text as written, so the digest can be checked on what is stored. `xid` is the
+ * writing transaction: readers go no further than what every older transaction has settled.
+ */
+export const JOURNAL_MIGRATIONS: readonly Migration[] = [
+  {
+    name: '001-entries',
+    up: `
+      create table entries (
+        position bigint generated always as identity primary key,
+        xid xid8 not null default pg_current_xact_id(),
+        tenant text not null,
+        stream text not null,
+        seq integer not null check (seq > 0),
+        kind text not null,
+        at timestamptz(3) not null,
+        payload json,
+        digest bytea not null,
+        prev_hash bytea not null,
+        hash bytea not null,
+        unique (tenant, stream, seq)
+      );
+      create function keep_entries() returns trigger language plpgsql as $$
+      begin
+        raise exception 'journal entries are never changed or removed';
+      end $$;
+      create trigger keep_entries before delete or truncate on entries for each statement execute function keep_entries();
+      create trigger keep_fields before update of position, xid, tenant, stream, seq, kind, at, digest, prev_hash, hash on entries
+        for each statement execute function keep_entries();
+    `,
+  },
+]

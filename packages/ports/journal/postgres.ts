@@ -1,0 +1,81 @@
+import type { JournalEntry } from '@soma/contracts/journal'
+import type { Sql } from '../sql/port.ts'
+import { JOURNAL_MIGRATIONS } from './migrations.ts'
+import type { Journal } from './port.ts'
+import { createWriter } from './writer.ts'
+
+const CHANNEL = 'journal'
+/** Other processes hear of appends at the most this often, in milliseconds: a hint, kept off the writer's road. */
+const NOTIFY_EVERY = 25
+
+const FIELDS = `position, tenant, stream, seq, kind, at, payload, encode(digest, 'hex') as digest, encode(prev_hash, 'hex') as "prevHash", encode(hash, 'hex') as hash`
+
+/** The journal on PostgreSQL, embedded or not. */
+export async function openPostgresJournal(sql: Sql): Promise<Journal> {
+  await sql.migrate('journal', JOURNAL_MIGRATIONS)
+  await sql.pool.query('revoke insert, update, delete on journal.entries from soma_tenant')
+  const listeners = new Set<() => void>()
+  const announce = createAnnouncer(sql)
+  const tellListeners = () => {
+    for (const listener of listeners) listener()
+  }
+  const writer = createWriter(sql.pool, () => {
+    tellListeners()
+    announce.soon()
+  })
+  const stopListening = await sql.listen(CHANNEL, tellListeners, tellListeners)
+
+  return {
+    append: writer.append,
+    async read(tenant, stream, { afterSeq = 0, limit = 1_000_000 } = {}) {
+      const { rows } = await sql.pool.query(
+        `select ${FIELDS} from journal.entries where tenant = $1 and stream = $2 and seq > $3 order by seq limit $4`,
+        [tenant, stream, afterSeq, limit],
+      )
+      return rows.map(toEntry)
+    },
+    async tail({ after, tenant, streamPrefix, kinds, limit = 1000 }) {
+      const { rows } = await sql.pool.query(
+        `select ${FIELDS} from journal.entries
+         where position > $1 and xid < pg_snapshot_xmin(pg_current_snapshot())
+           and ($2::text is null or tenant = $2) and ($3::text is null or starts_with(stream, $3)) and ($4::text[] is null or kind = any($4))
+         order by position limit $5`,
+        [after, tenant ?? null, streamPrefix ?? null, kinds ?? null, limit],
+      )
+      return rows.map(toEntry)
+    },
+    async lastPosition() {
+      const { rows } = await sql.pool.query(
+        'select position from journal.entries where xid < pg_snapshot_xmin(pg_current_snapshot()) order by position desc limit 1',
+      )
+      return rows[0]?.position ?? '0'
+    },
+    onAppend(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    async close() {
+      await writer.close()
+      announce.stop()
+      await stopListening()
+    },
+  }
+}
+
+function toEntry(row: Omit<JournalEntry, 'at'> & { at: Date }): JournalEntry {
+  return { ...row, at: row.at.toISOString() }
+}
+
+function createAnnouncer(sql: Sql) {
+  let timer: NodeJS.Timeout | undefined
+  return {
+    soon() {
+      timer ??= setTimeout(() => {
+        timer = undefined
+        // Whoever misses the hint reads the tail at its next turn all the same.
+        void sql.notify(CHANNEL, '').catch(() => undefined)
+      }, NOTIFY_EVERY).unref()
+    },
+    stop: () => clearTimeout(timer),
+  }
+}
