@@ -1,7 +1,8 @@
 import { readdir, realpath } from 'node:fs/promises'
-import { devNull } from 'node:os'
 import { resolve } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
+import { bytesOf } from './bytesOf.ts'
+import { hardenedGit } from './hardenedGit.ts'
 import { pathText } from './pathText.ts'
 import { type ProcessOptions, type ProcessResult, processFailed, runProcess, streamProcess } from './process.ts'
 import { recordsOf } from './records.ts'
@@ -21,56 +22,6 @@ export interface Repository {
 export interface GitOptions extends Omit<ProcessOptions, 'cwd' | 'signal'> {
   /** Exit codes that are answers. Default: 0. */
   accept?: number[]
-}
-
-/**
- * Options that win over a repository's own configuration, which may be hostile: nothing it names is ever executed. What only an
- * argument turns off is the caller's to pass: `--no-ext-diff --no-textconv` to whatever shows a diff. Filters (`filter.*`) run
- * when git reads the work tree; see `withoutFilters`.
- */
-const HARDENED = [
-  'core.fsmonitor=false',
-  `core.hooksPath=${devNull}`,
-  'core.pager=cat',
-  'core.editor=false',
-  'core.askPass=',
-  'core.sshCommand=false',
-  'core.alternateRefsCommand=',
-  `core.attributesFile=${devNull}`,
-  `core.excludesFile=${devNull}`,
-  'core.quotePath=false',
-  'core.bigFileThreshold=16m', // larger files are streamed and never diffed as text, so memory stays bounded
-  'credential.helper=',
-  'diff.renames=false',
-  'diff.ignoreSubmodules=none',
-  'log.showSignature=false',
-  'log.mailmap=true',
-  'log.showRoot=true',
-  'commit.gpgSign=false',
-  'gc.auto=0',
-  'maintenance.auto=false',
-  'submodule.recurse=false',
-  'color.ui=false',
-  'column.ui=never',
-].flatMap((setting) => ['-c', setting])
-
-const ENVIRONMENT = {
-  LC_ALL: 'C',
-  GIT_CONFIG_NOSYSTEM: '1',
-  GIT_CONFIG_GLOBAL: devNull,
-  GIT_TERMINAL_PROMPT: '0',
-  GIT_PAGER: 'cat',
-  GIT_OPTIONAL_LOCKS: '0',
-  GIT_NO_LAZY_FETCH: '1',
-  GIT_ALLOW_PROTOCOL: 'none', // wins over protocol.*.allow in the repository's configuration
-}
-
-/** The arguments that go before the git command, and its environment, for a folder that was asked for by name. */
-export function hardenedGit(folder: string, args: string[], env: Record<string, string> = {}) {
-  return {
-    args: ['--no-pager', '-C', folder, '-c', `safe.directory=${folder}`, ...HARDENED, ...args],
-    env: { ...ENVIRONMENT, ...env },
-  }
 }
 
 /**
@@ -164,6 +115,54 @@ function treeEntry(record: Buffer): TreeEntry {
     type: type as TreeEntry['type'],
     oid,
     size: /^\d+$/.test(size) ? Number(size) : undefined,
+  }
+}
+
+export type Blob =
+  | { oid: string; kind: 'loaded'; size: number; content: Buffer }
+  /** Larger than `maxBytes`; passed over, never held in memory. */
+  | { oid: string; kind: 'too_large'; size: number }
+  /** Not in the repository (a shallow or partial clone, a submodule's commit), or not a blob. */
+  | { oid: string; kind: 'missing' }
+
+/**
+ * Contents of blobs, in the order asked for, through one `git cat-file --batch`. At the most one blob of `maxBytes` and one chunk
+ * are in memory.
+ * @param options.maxBytes default 1 MiB
+ */
+export async function* readBlobs(
+  repository: Repository,
+  oids: Iterable<string> | AsyncIterable<string>,
+  options: { maxBytes?: number } = {},
+): AsyncGenerator<Blob, void, void> {
+  const maxBytes = options.maxBytes ?? 1024 * 1024
+  const answers = bytesOf(streamGit(repository, ['cat-file', '--batch', '--buffer'], { input: requests(oids) }))
+  try {
+    for (let header = await answers.line(); header !== undefined; header = await answers.line()) {
+      const [oid = '', type, sizeText] = header.split(' ')
+      const size = Number(sizeText)
+      if (type === 'missing') yield { oid, kind: 'missing' }
+      else if (type !== 'blob') {
+        await answers.skip(size + 1)
+        yield { oid, kind: 'missing' }
+      } else if (size > maxBytes) {
+        await answers.skip(size + 1)
+        yield { oid, kind: 'too_large', size }
+      } else {
+        const content = await answers.take(size)
+        await answers.skip(1)
+        yield { oid, kind: 'loaded', size, content }
+      }
+    }
+  } finally {
+    await answers.close()
+  }
+}
+
+async function* requests(oids: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
+  for await (const oid of oids) {
+    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(oid)) throw new SomaError('invalid_input', `"${oid}" is not a git object id.`, { oid })
+    yield `${oid}\n`
   }
 }
 
