@@ -1,0 +1,146 @@
+import { hostname } from 'node:os'
+import { SomaError } from '@soma/contracts/errors'
+import { requireName, requireTimeToLive } from '@soma/contracts/requirements'
+import type { Migration, Sql } from '../sql/port.ts'
+import type { Lease, Locks } from './port.ts'
+import { createWaitingLines } from './waiting-lines.ts'
+
+const RELEASED = 'soma_locks'
+
+const MIGRATIONS: Migration[] = [
+  {
+    name: '001-leases',
+    // The token is drawn in an UPDATE, that is after the row is locked, and never in the INSERT: drawn earlier, a holder that was
+    // slow to insert could get a lower token than one who held the lock before it.
+    up: `
+      create table leases (name text primary key, holder text not null, token bigint not null, expires_at timestamptz not null);
+      create sequence tokens;
+      create function take(wanted text, by_holder text, ttl_milliseconds bigint, out taken bigint, out free_in_milliseconds double precision)
+      language plpgsql as $$
+      begin
+        loop
+          update locks.leases
+            set holder = by_holder, token = nextval('locks.tokens'), expires_at = clock_timestamp() + ttl_milliseconds * interval '1 millisecond'
+            where name = wanted and expires_at <= clock_timestamp()
+            returning token into taken;
+          exit when found;
+          insert into locks.leases values (wanted, by_holder, 0, '-infinity') on conflict (name) do nothing;
+          if not found then
+            select extract(epoch from expires_at - clock_timestamp()) * 1000 into free_in_milliseconds from locks.leases where name = wanted;
+            exit when free_in_milliseconds > 0;
+          end if;
+        end loop;
+      end $$`,
+  },
+]
+
+/** The locks port on PostgreSQL. Time is the database's, so machines whose clocks differ agree on when a lease ran out. */
+export async function openPostgresLocks(sql: Sql): Promise<Locks> {
+  await sql.migrate('locks', MIGRATIONS)
+  // A release deletes its row; these are of holders that died.
+  await sql.pool.query(`delete from locks.leases where expires_at < clock_timestamp() - interval '1 day'`)
+  const lines = createWaitingLines()
+  let listening: Promise<() => Promise<void>> | undefined
+  let closed = false
+
+  async function take(name: string, ttlMilliseconds: number, holder: string): Promise<{ lease?: Lease; freeIn: number }> {
+    // Before the question is asked, so that this machine always believes the lease to end before the database does.
+    const askedAt = Date.now()
+    const { rows } = await sql.pool.query({
+      name: 'locks-take',
+      text: 'select taken, free_in_milliseconds from locks.take($1, $2, $3)',
+      values: [name, holder, ttlMilliseconds],
+    })
+    const { taken, free_in_milliseconds } = rows[0] as { taken: string | null; free_in_milliseconds: number | null }
+    if (taken === null) return { freeIn: Math.ceil(free_in_milliseconds ?? 0) }
+    return { lease: createLease(sql, name, BigInt(taken), ttlMilliseconds, askedAt + ttlMilliseconds), freeIn: 0 }
+  }
+
+  function refuseWhenClosed(name: string): void {
+    if (closed) throw new SomaError('shutting_down', `The locks are closed, so "${name}" can not be waited for. Start again to take it.`)
+  }
+
+  async function listenForReleases(): Promise<void> {
+    listening ??= sql.listen(RELEASED, lines.wake, lines.wakeAll)
+    try {
+      await listening
+    } catch (error) {
+      listening = undefined
+      throw error
+    }
+  }
+
+  return {
+    tryAcquire: async (name, { ttlMilliseconds, holder = thisProcess() }) => {
+      requireLock(name, ttlMilliseconds, holder)
+      return (await take(name, ttlMilliseconds, holder)).lease
+    },
+    acquire: async (name, { ttlMilliseconds, waitMilliseconds, holder = thisProcess() }) => {
+      requireLock(name, ttlMilliseconds, holder)
+      if (!(waitMilliseconds >= 0)) {
+        throw new SomaError('invalid_input', `waitMilliseconds is ${waitMilliseconds}; it must be 0 or more.`, { waitMilliseconds })
+      }
+      const deadline = performance.now() + waitMilliseconds
+      refuseWhenClosed(name)
+      await listenForReleases()
+      return lines.waitFor(name, deadline, async () => {
+        refuseWhenClosed(name)
+        const { lease, freeIn } = await take(name, ttlMilliseconds, holder)
+        return lease ? { result: lease } : { tryAgainIn: freeIn }
+      })
+    },
+    inspect: async (name) => {
+      requireName('lock name', name)
+      const { rows } = await sql.pool.query(
+        `select holder, token, extract(epoch from expires_at - clock_timestamp())::float8 * 1000 as remaining
+         from locks.leases where name = $1 and expires_at > clock_timestamp()`,
+        [name],
+      )
+      const row = rows[0] as { holder: string; token: string; remaining: number } | undefined
+      return row && { holder: row.holder, token: BigInt(row.token), expiresAt: Math.floor(Date.now() + row.remaining) }
+    },
+    close: async () => {
+      closed = true
+      lines.wakeAll()
+      await (await listening)?.()
+    },
+  }
+}
+
+function createLease(sql: Sql, name: string, token: bigint, ttlMilliseconds: number, firstExpiry: number): Lease {
+  let expiresAt = firstExpiry
+  return {
+    name,
+    token,
+    get expiresAt() {
+      return expiresAt
+    },
+    renew: async () => {
+      const askedAt = Date.now()
+      const { rowCount } = await sql.pool.query(
+        `update locks.leases set expires_at = clock_timestamp() + $3 * interval '1 millisecond'
+         where name = $1 and token = $2 and expires_at > clock_timestamp()`,
+        [name, token, ttlMilliseconds],
+      )
+      if (rowCount === 1) expiresAt = askedAt + ttlMilliseconds
+      return rowCount === 1
+    },
+    release: async () => {
+      await sql.pool.query(
+        `with released as (delete from locks.leases where name = $1 and token = $2 returning name)
+         select pg_notify('${RELEASED}', name) from released`,
+        [name, token],
+      )
+    },
+  }
+}
+
+function requireLock(name: string, ttlMilliseconds: number, holder: string): void {
+  requireName('lock name', name)
+  requireName('lock holder', holder)
+  requireTimeToLive(`ttlMilliseconds of the lock "${name}"`, ttlMilliseconds)
+}
+
+function thisProcess(): string {
+  return `${hostname()}:${process.pid}`
+}
