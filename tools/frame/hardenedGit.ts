@@ -16,6 +16,8 @@ const HARDENED = [
   `core.attributesFile=${devNull}`,
   `core.excludesFile=${devNull}`,
   'core.quotePath=false',
+  'core.splitIndex=false',
+  'core.untrackedCache=false',
   'core.bigFileThreshold=16m', // larger files are streamed and never diffed as text, so memory stays bounded
   'credential.helper=',
   'diff.renames=false',
@@ -23,6 +25,8 @@ const HARDENED = [
   'log.showSignature=false',
   'log.mailmap=true',
   'log.showRoot=true',
+  'i18n.commitEncoding=UTF-8',
+  'i18n.logOutputEncoding=UTF-8',
   'commit.gpgSign=false',
   'gc.auto=0',
   'maintenance.auto=false',
@@ -39,6 +43,7 @@ const ENVIRONMENT = {
   GIT_PAGER: 'cat',
   GIT_OPTIONAL_LOCKS: '0',
   GIT_NO_LAZY_FETCH: '1',
+  GIT_LITERAL_PATHSPECS: '1',
   GIT_ALLOW_PROTOCOL: 'none', // wins over protocol.*.allow in the repository's configuration
 }
 
