@@ -35,6 +35,10 @@ export const ERROR_CODES = {
   audit_unavailable: 'The journal could not be written, so the action did not happen.',
   killed: 'A kill switch covers the action.',
   budget_exceeded: 'The budget has too little left for the action.',
+  method_not_allowed: 'The address exists, but does not answer to that method.',
+  payload_too_large: 'The request body is larger than the server takes.',
+  unsupported_media_type: 'The request body has a media type that the address does not take.',
+  overloaded: 'The server has too much to do at the moment; try again after the time given.',
   rate_limited: 'Too many requests; try again after the time given.',
   capsule_invalid: 'The capsule does not hold to the format.',
   signature_invalid: 'A signature does not match what it signs.',
@@ -63,3 +67,12 @@ export const ERROR_CODES = {
 } as const
 
 export type ErrorCode = keyof typeof ERROR_CODES
+
+/** What may go away by itself, so that trying again makes sense. Everything else needs a change or a person first. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['tool_failed', 'tool_timeout', 'tool_unavailable', 'dependency_unavailable', 'rate_limited', 'internal'])
+
+/** True when another attempt may succeed. A tool that knows better says so in `details.retryable`. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof SomaError)) return true
+  return typeof error.details.retryable === 'boolean' ? error.details.retryable : PASSING.has(error.code)
+}

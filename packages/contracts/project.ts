@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { BudgetAmount } from './budget.ts'
+import { CapsuleReference } from './capsule.ts'
 import { Decision } from './policy.ts'
 import { TenantId } from './tenant.ts'
 
@@ -15,10 +16,15 @@ export const Deliverable = z.strictObject({
   /** Operations it will call, as patterns: `git.*`, `files.read`. */
   tools: z.array(z.string()),
   budget_tokens: z.number().int().min(0),
+  /** Further limits; its `tokens` is `budget_tokens`. */
   budget: BudgetAmount.default({}),
+  /** Deliverables that must be done first. Those that an expression in `inputs` names are added by themselves. */
   dependencies: z.array(DeliverableId).default([]),
-  /** The capsule that makes it, name@version, and its inputs; `${{ inputs.… }}` and `${{ deliverables.<id>.… }}` are in scope. */
-  capsule: z.string(),
+  /**
+   * The capsule that makes it and its inputs; `inputs` and `deliverables` are in scope of their expressions. An id with dashes is
+   * written `deliverables["code-scan"]`.
+   */
+  capsule: CapsuleReference,
   inputs: z.record(z.string(), z.unknown()).default({}),
   /** What it does to the world at the most; policy decides on it before anything is provisioned. */
   effect: z.enum(['read', 'write', 'destructive']).default('read'),
@@ -37,7 +43,7 @@ export const Plan = z.strictObject({
   budget: BudgetAmount.default({}),
   deliverables: z.array(Deliverable).min(1),
   /** How the report is made: a capsule that gets every deliverable's outcome. */
-  report: z.strictObject({ capsule: z.string() }).optional(),
+  report: z.strictObject({ capsule: CapsuleReference }).optional(),
 })
 export type Plan = z.infer<typeof Plan>
 

@@ -133,7 +133,7 @@ export function journalConformance(
     })
 
     test('a payload over the limit is refused with a sentence, and the stream goes on', async () => {
-      await expect(one('large', 0, 'x'.repeat(9_000_000))).rejects.toMatchObject({ code: 'invalid_input' })
+      expect(() => one('large', 0, 'x'.repeat(9_000_000))).toThrow(expect.objectContaining({ code: 'invalid_input' }))
       await one('large', 0)
     })
   })

@@ -16,7 +16,11 @@ export interface AppendRequest {
  * groups; when the promise resolves, the entries are on disk.
  */
 export interface Journal {
-  /** Appends to one or several streams, all or nothing. */
+  /**
+   * Appends to one or several streams, all or nothing. What the caller must mend (a payload over the limit) is thrown at once,
+   * before anything is queued; later appends of the caller are then not affected.
+   * @throws `invalid_input` at once; rejects with `stream_conflict`, `audit_unavailable`, `disk_full`
+   */
   append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]>
   read(tenant: string, stream: string, options?: { afterSeq?: number; limit?: number }): Promise<JournalEntry[]>
   /** Settled entries after a position, oldest first: nothing earlier can still appear. */
@@ -26,7 +30,11 @@ export interface Journal {
     streamPrefix?: string
     kinds?: readonly string[]
     limit?: number
+    /** Also what older transactions may still precede. Only for the owner of the streams, after `barrier()`. */
+    includeUnsettled?: boolean
   }): Promise<JournalEntry[]>
+  /** Waits until every append that anybody had begun is on disk or gone. The owner of streams calls it when it takes over from a dead one. */
+  barrier(): Promise<void>
   /** The last settled position, `0` when there is none. */
   lastPosition(): Promise<string>
   /** Called soon after something was appended by any process; a hint to read the tail, not a delivery. Returns how to stop. */

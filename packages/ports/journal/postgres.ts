@@ -34,13 +34,13 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       )
       return rows.map(toEntry)
     },
-    async tail({ after, tenant, streamPrefix, kinds, limit = 1000 }) {
+    async tail({ after, tenant, streamPrefix, kinds, limit = 1000, includeUnsettled = false }) {
       const { rows } = await sql.pool.query(
         `select ${FIELDS} from journal.entries
-         where position > $1 and xid < pg_snapshot_xmin(pg_current_snapshot())
+         where position > $1 and ($6 or xid < pg_snapshot_xmin(pg_current_snapshot()))
            and ($2::text is null or tenant = $2) and ($3::text is null or starts_with(stream, $3)) and ($4::text[] is null or kind = any($4))
          order by position limit $5`,
-        [after, tenant ?? null, streamPrefix ?? null, kinds ?? null, limit],
+        [after, tenant ?? null, streamPrefix ?? null, kinds ?? null, limit, includeUnsettled],
       )
       return rows.map(toEntry)
     },
@@ -49,6 +49,10 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
         'select position from journal.entries where xid < pg_snapshot_xmin(pg_current_snapshot()) order by position desc limit 1',
       )
       return rows[0]?.position ?? '0'
+    },
+    async barrier() {
+      // The lock waits for every transaction that inserts, and is let go at once.
+      await sql.pool.query('do $$ begin lock table journal.entries in share row exclusive mode; end $$')
     },
     onAppend(listener) {
       listeners.add(listener)

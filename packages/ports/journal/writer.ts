@@ -2,6 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { LRUCache } from 'lru-cache'
 import type pg from 'pg'
+import { payloadText } from './payload.ts'
 import type { AppendRequest } from './port.ts'
 
 /** Entries in one INSERT at the most; more wait for the next. */
@@ -9,8 +10,6 @@ const MAX_BATCH = 4000
 const UNIQUE_VIOLATION = '23505'
 /** How often an append to a stream that several processes write to is tried. */
 const MAX_ATTEMPTS = 10
-/** Bytes of one payload's JSON at the most. What is larger belongs into objects. */
-export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 
 interface Head {
   seq: number
@@ -45,12 +44,10 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
 
   function append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]> {
     if (closed) return Promise.reject(new SomaError('shutting_down', 'The journal is closed.'))
-    let payloads: string[][]
-    try {
-      payloads = requests.map((request) => request.entries.map((entry) => payloadText(entry, request)))
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    const payloads = requests.map((request) => {
+      assertLinkable(request)
+      return request.entries.map((entry) => payloadText(entry.kind, entry.payload))
+    })
     return new Promise((resolve, reject) => {
       waiting.push({ requests, payloads, resolve, reject })
       if (!busy) void drain()
@@ -192,20 +189,15 @@ function columns(entries: readonly JournalEntry[]): unknown[] {
   ]
 }
 
-function payloadText(entry: { kind: string; payload: unknown }, request: AppendRequest): string {
-  if (/[\n\r]/.test(request.tenant + request.stream + entry.kind))
-    throw new SomaError(
-      'invalid_input',
-      `Tenant, stream and kind of a journal entry hold no line breaks: ${JSON.stringify(request.stream)}.`,
-    )
-  const text = JSON.stringify(entry.payload ?? null)
-  if (text.length > MAX_PAYLOAD_BYTES)
-    throw new SomaError(
-      'invalid_input',
-      `A journal entry (${entry.kind} in ${request.stream}) holds ${text.length} characters; ${MAX_PAYLOAD_BYTES} is the most. Put large content into objects and keep its digest.`,
-      { kind: entry.kind },
-    )
-  return text
+function assertLinkable(request: AppendRequest): void {
+  for (const entry of request.entries) {
+    if (/[\n\r]/.test(request.tenant + request.stream + entry.kind)) {
+      throw new SomaError(
+        'invalid_input',
+        `Tenant, stream and kind of a journal entry hold no line breaks: ${JSON.stringify(request.stream)}.`,
+      )
+    }
+  }
 }
 
 const keyOf = (request: { tenant: string; stream: string }) => `${request.tenant}\n${request.stream}`

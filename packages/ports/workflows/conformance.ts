@@ -1,0 +1,469 @@
+import { SomaError } from '@soma/contracts/errors'
+import { type ActivityContext, type ActivityFunction, type WorkflowDefinition, workflow } from '@soma/contracts/workflow'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Workflows } from './port.ts'
+
+export interface WorkflowsUnderTest {
+  /** Another worker on the same history. */
+  openEngine(): Promise<{ engine: Workflows /** As kill -9 would: nothing is flushed, nothing is said. */; crash(): Promise<void> }>
+  close(): Promise<void>
+}
+
+const tenant = 'acme'
+let serial = 0
+const newId = (name: string) => `${name}-${++serial}`
+
+/** What every workflow engine promises. */
+export function workflowsConformance(driver: string, open: () => Promise<WorkflowsUnderTest>): void {
+  describe(`workflows: ${driver}`, () => {
+    let under: WorkflowsUnderTest
+    let running: Awaited<ReturnType<WorkflowsUnderTest['openEngine']>>[] = []
+    beforeAll(async () => {
+      under = await open()
+    })
+    afterEach(async () => {
+      await Promise.all(running.map(({ engine }) => engine.stop().catch(() => undefined)))
+      running = []
+    })
+    afterAll(() => under.close())
+
+    // biome-ignore lint/suspicious/noExplicitAny: workflows of different inputs in one list
+    async function start(workflows: WorkflowDefinition<any, any>[], activities: Record<string, ActivityFunction> = {}) {
+      const opened = await under.openEngine()
+      running.push(opened)
+      await opened.engine.start({ workflows, activities })
+      return opened
+    }
+
+    // biome-ignore lint/suspicious/noExplicitAny: see above
+    async function runOnce(definition: WorkflowDefinition<any, any>, input: unknown, activities: Record<string, ActivityFunction> = {}) {
+      const { engine } = await start([definition], activities)
+      const runId = newId(definition.name)
+      await engine.startRun({ workflow: definition.name, runId, tenant, input })
+      return { engine, runId, result: () => engine.result({ tenant, runId }) }
+    }
+
+    const addUp = workflow('add-up', async (context, input: { steps: number }) => {
+      let sum = 0
+      for (let step = 1; step <= input.steps; step++) sum += await context.activity<number>('double', { step })
+      return { sum }
+    })
+    const double = async ({ step }: { step: number }) => step * 2
+
+    test('a workflow calls activities in order and gives its output', async () => {
+      const { result } = await runOnce(addUp, { steps: 5 }, { double })
+      expect(await result()).toEqual({ sum: 30 })
+    })
+
+    test('starting a run again under its id gives the run that is there', async () => {
+      const { engine, runId, result } = await runOnce(addUp, { steps: 2 }, { double })
+      await result()
+      const again = await engine.startRun({ workflow: 'add-up', runId, tenant, input: { steps: 100 } })
+      expect(again.status).toBe('completed')
+      expect(again.output).toEqual({ sum: 6 })
+    })
+
+    test('an unknown workflow is refused with the names there are', async () => {
+      const { engine } = await start([addUp])
+      await expect(engine.startRun({ workflow: 'nothing', runId: newId('x'), tenant, input: {} })).rejects.toThrow(/add-up/)
+    })
+
+    test('an error of an activity reaches the workflow with its code and details, and fails the run when nobody catches it', async () => {
+      const broken = async () => {
+        throw new SomaError('budget_exceeded', 'Nothing left.', { left: 0 })
+      }
+      const catching = workflow('catching', async (context) => {
+        try {
+          return await context.activity('broken', {})
+        } catch (error) {
+          return { code: (error as SomaError).code, details: (error as SomaError).details }
+        }
+      })
+      const caught = await runOnce(catching, {}, { broken })
+      expect(await caught.result()).toEqual({ code: 'budget_exceeded', details: { left: 0 } })
+      await caught.engine.stop()
+      const failing = await runOnce(
+        workflow('failing', (context) => context.activity('broken', {})),
+        {},
+        { broken },
+      )
+      await expect(failing.result()).rejects.toMatchObject({ code: 'budget_exceeded', message: 'Nothing left.' })
+      expect(await failing.engine.describe({ tenant, runId: failing.runId })).toMatchObject({
+        status: 'failed',
+        error: { code: 'budget_exceeded' },
+      })
+    })
+
+    test('a passing failure is tried again with the same key; one that a change must mend is not', async () => {
+      const keys: string[] = []
+      const flaky = async (_: unknown, context: ActivityContext) => {
+        keys.push(context.key)
+        if (context.attempt < 3) throw new SomaError('tool_unavailable', 'Not now.')
+        return context.attempt
+      }
+      let denials = 0
+      const denied = async () => {
+        denials++
+        throw new SomaError('policy_denied', 'No.')
+      }
+      const retry = { attempts: 5, backoffMilliseconds: 5 }
+      const retrying = workflow('retrying', async (context) => {
+        const attempts = await context.activity<number>('flaky', {}, { retry })
+        await context.activity('denied', {}, { retry }).catch(() => undefined)
+        return attempts
+      })
+      const { result } = await runOnce(retrying, {}, { flaky, denied })
+      expect(await result()).toBe(3)
+      expect(new Set(keys).size).toBe(1)
+      expect(denials).toBe(1)
+    })
+
+    test('an activity that takes too long is aborted and fails with tool_timeout', async () => {
+      let aborted = false
+      const slow = (_: unknown, context: ActivityContext) =>
+        new Promise((_, reject) => {
+          context.signal.addEventListener('abort', () => {
+            aborted = true
+            reject(context.signal.reason)
+          })
+        })
+      const { result } = await runOnce(
+        workflow('slow', (context) => context.activity('slow', {}, { timeoutMilliseconds: 30 })),
+        {},
+        { slow },
+      )
+      await expect(result()).rejects.toMatchObject({ code: 'tool_timeout' })
+      expect(aborted).toBe(true)
+    })
+
+    test('activities at once keep to the limit, and their results keep the order given', async () => {
+      let atOnce = 0
+      let most = 0
+      const work = async ({ index }: { index: number }) => {
+        most = Math.max(most, ++atOnce)
+        await new Promise((resolve) => setTimeout(resolve, 5 * ((index * 7) % 5)))
+        atOnce--
+        return index
+      }
+      const fan = workflow('fan', (context) =>
+        context.all(
+          Array.from({ length: 20 }, (_, index) => () => context.activity<number>('work', { index })),
+          { concurrency: 4 },
+        ),
+      )
+      const { engine, runId, result } = await runOnce(fan, {}, { work })
+      expect(await result()).toEqual(Array.from({ length: 20 }, (_, index) => index))
+      expect(most).toBeLessThanOrEqual(4)
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true })
+    })
+
+    test('signals sent before anybody waits are kept, in order', async () => {
+      const collecting = workflow('collecting', async (context) => {
+        await context.activity('gate', {})
+        const first = await context.waitForSignal('word')
+        const second = await context.waitForSignal('word')
+        return [first, second]
+      })
+      let release: () => void = () => undefined
+      const held = new Promise<void>((resolve) => {
+        release = resolve
+      })
+      const { engine, runId, result } = await runOnce(collecting, {}, { gate: () => held })
+      await engine.signal({ tenant, runId, name: 'word', payload: 'one' })
+      await engine.signal({ tenant, runId, name: 'word', payload: { two: 2 } })
+      release()
+      expect(await result()).toEqual(['one', { two: 2 }])
+    })
+
+    test('a wait ends with its signal or with its time-out, whichever comes first', async () => {
+      const waiting = workflow('waiting', async (context) => {
+        const early = await context.waitForSignal('early', { timeoutMilliseconds: 60_000 })
+        const late = await context.waitForSignal('late', { timeoutMilliseconds: 20 })
+        return { early, late: late ?? 'nobody' }
+      })
+      const { engine, runId, result } = await runOnce(waiting, {})
+      await engine.signal({ tenant, runId, name: 'early', payload: 'bird' })
+      expect(await result()).toEqual({ early: 'bird', late: 'nobody' })
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true })
+    })
+
+    test('a signal to a run that ended or never was is refused', async () => {
+      const { engine, runId, result } = await runOnce(addUp, { steps: 1 }, { double })
+      await result()
+      await expect(engine.signal({ tenant, runId, name: 'x' })).rejects.toMatchObject({ code: 'conflict' })
+      await expect(engine.signal({ tenant, runId: 'never', name: 'x' })).rejects.toMatchObject({ code: 'not_found' })
+      await expect(engine.signal({ tenant: 'globex', runId, name: 'x' })).rejects.toMatchObject({ code: 'not_found' })
+    })
+
+    test('a child gives its output to its parent, and its failure too', async () => {
+      const parent = workflow('parent', async (context) => {
+        const good = await context.child('add-up', { steps: 3 })
+        const bad = await context.child('bad', {}).catch((error) => (error as SomaError).code)
+        return { good, bad }
+      })
+      const bad = workflow('bad', async () => {
+        throw new SomaError('tool_failed', 'Broken.')
+      })
+      const { engine } = await start([parent, bad, addUp], { double })
+      const runId = newId('parent')
+      await engine.startRun({ workflow: 'parent', runId, tenant, input: {} })
+      expect(await engine.result({ tenant, runId })).toEqual({ good: { sum: 12 }, bad: 'tool_failed' })
+    })
+
+    test('cancelling a run cancels its children and activities, lets it clean up, and ends as cancelled', async () => {
+      const undone: string[] = []
+      let begun = 0
+      const hang = (_: unknown, context: ActivityContext) =>
+        new Promise((_, reject) => {
+          begun++
+          context.signal.addEventListener('abort', () => reject(context.signal.reason))
+        })
+      const undo = async ({ what }: { what: string }) => {
+        undone.push(what)
+      }
+      const child = workflow('hanging-child', (context) => context.activity('hang', {}))
+      const parent = workflow('tidy', async (context) => {
+        try {
+          await context.all([
+            () => context.activity('hang', {}),
+            () => context.child('hanging-child', {}, { runId: `${context.runId}-child` }),
+          ])
+        } finally {
+          await context.uncancellable((clean) => clean.activity('undo', { what: 'everything' }))
+        }
+      })
+      const { engine } = await start([parent, child], { hang, undo })
+      const runId = newId('tidy')
+      await engine.startRun({ workflow: 'tidy', runId, tenant, input: {} })
+      await expect.poll(() => begun).toBe(2)
+      await engine.cancel({ tenant, runId, reason: 'enough' })
+      await expect(engine.result({ tenant, runId })).rejects.toMatchObject({ code: 'cancelled' })
+      expect(undone).toEqual(['everything'])
+      await expect.poll(async () => (await engine.describe({ tenant, runId: `${runId}-child` }))?.status).toBe('cancelled')
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true })
+    })
+
+    test('continuing as new goes on under the same id with an empty record', async () => {
+      const counting = workflow('counting', async (context, input: { left: number; sum: number }): Promise<unknown> => {
+        const sum = input.sum + (await context.activity<number>('double', { step: input.left }))
+        if (input.left > 1) return context.continueAsNew({ left: input.left - 1, sum })
+        return { sum }
+      })
+      const { engine, runId, result } = await runOnce(counting, { left: 4, sum: 0 }, { double })
+      expect(await result()).toEqual({ sum: 20 })
+      expect((await engine.history({ tenant, runId })).length).toBeLessThan(6)
+    })
+
+    test('published state can be asked for while the run is open and after it ended', async () => {
+      const talking = workflow('talking', async (context) => {
+        context.publishState({ at: 'first' })
+        await context.waitForSignal('on')
+        context.publishState({ at: 'second' })
+      })
+      const { engine, runId, result } = await runOnce(talking, {})
+      await expect.poll(() => engine.query({ tenant, runId })).toEqual({ at: 'first' })
+      await engine.signal({ tenant, runId, name: 'on' })
+      await result()
+      expect(await engine.query({ tenant, runId })).toEqual({ at: 'second' })
+    })
+
+    test('time and ids of a workflow are the same at a replay', async () => {
+      const telling = workflow('telling', async (context) => {
+        const before = context.now()
+        await context.sleep(15)
+        return { before, after: context.now(), ids: [context.uuid(), context.uuid()] }
+      })
+      const { engine, runId, result } = await runOnce(telling, {})
+      const output = (await result()) as { before: number; after: number; ids: string[] }
+      expect(output.after - output.before).toBeGreaterThanOrEqual(15)
+      expect(new Set(output.ids).size).toBe(2)
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true, output })
+    })
+
+    test('a replay touches nothing, and names the step where a changed input departs', async () => {
+      let calls = 0
+      const counted = async (input: { step: number }) => {
+        calls++
+        return double(input)
+      }
+      const { engine, runId, result } = await runOnce(addUp, { steps: 4 }, { double: counted })
+      await result()
+      calls = 0
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true, matched: 4, output: { sum: 20 } })
+      expect(await engine.replay({ tenant, runId, input: { steps: 6 } })).toMatchObject({ same: false, departure: { step: 5 } })
+      expect(calls).toBe(0)
+    })
+
+    test('a crash at any step loses none and repeats none that was recorded', async () => {
+      const steps = 6
+      for (let crashAt = 1; crashAt <= steps; crashAt++) {
+        const runId = newId('crash')
+        const recorded: number[] = []
+        let reached: () => void = () => undefined
+        const atCrash = new Promise<void>((resolve) => {
+          reached = resolve
+        })
+        const first = await start([addUp], {
+          double: async (input: { step: number }) => {
+            if (input.step === crashAt) {
+              reached()
+              await new Promise(() => undefined)
+            }
+            recorded.push(input.step)
+            return double(input)
+          },
+        })
+        await first.engine.startRun({ workflow: 'add-up', runId, tenant, input: { steps } })
+        await atCrash
+        await first.crash()
+        const second = await start([addUp], {
+          double: async (input: { step: number }) => {
+            recorded.push(input.step)
+            return double(input)
+          },
+        })
+        expect(await second.engine.result({ tenant, runId })).toEqual({ sum: 42 })
+        expect(recorded).toEqual([1, 2, 3, 4, 5, 6])
+        await second.engine.stop()
+      }
+    })
+
+    test('a timer that ran out while nothing ran fires at once, and a signal sent before the crash is not lost', async () => {
+      const sleeping = workflow('sleeping', async (context) => {
+        await context.sleep(150)
+        return context.waitForSignal('word')
+      })
+      const first = await start([sleeping])
+      const runId = newId('sleeping')
+      await first.engine.startRun({ workflow: 'sleeping', runId, tenant, input: {} })
+      await first.engine.signal({ tenant, runId, name: 'word', payload: 'kept' })
+      await expect
+        .poll(async () => (await first.engine.history({ tenant, runId })).some((entry) => entry.kind === 'timer.started'))
+        .toBe(true)
+      await first.crash()
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      const second = await start([sleeping])
+      expect(await second.engine.result({ tenant, runId })).toBe('kept')
+    })
+
+    test('parents and children go on together after a crash', async () => {
+      const parent = workflow('family', async (context) => {
+        const sums = await context.all([1, 2, 3].map((steps) => () => context.child<{ sum: number }>('add-up', { steps })))
+        return sums.map(({ sum }) => sum)
+      })
+      let hold = true
+      const activities = {
+        double: (input: { step: number }) => (hold && input.step === 2 ? new Promise<number>(() => undefined) : double(input)),
+      }
+      const first = await start([parent, addUp], activities)
+      const runId = newId('family')
+      await first.engine.startRun({ workflow: 'family', runId, tenant, input: {} })
+      await expect
+        .poll(async () => (await first.engine.history({ tenant, runId })).filter((entry) => entry.kind === 'child.completed').length)
+        .toBe(1)
+      await first.crash()
+      hold = false
+      const second = await start([parent, addUp], activities)
+      expect(await second.engine.result({ tenant, runId })).toEqual([2, 6, 12])
+    })
+
+    test('code that changed without saying so is found and named, and the run goes on when the code matches again', async () => {
+      const before = workflow('changing', async (context) => {
+        await context.activity('double', { step: 1 }, { label: 'first' })
+        await context.waitForSignal('on')
+        return 'before'
+      })
+      const after = workflow('changing', async (context) => {
+        await context.activity('triple', { step: 1 }, { label: 'first' })
+        return 'after'
+      })
+      const runId = newId('changing')
+      const first = await start([before], { double })
+      await first.engine.startRun({ workflow: 'changing', runId, tenant, input: {} })
+      await expect
+        .poll(async () => (await first.engine.history({ tenant, runId })).some((entry) => entry.kind === 'step.completed'))
+        .toBe(true)
+      await first.engine.stop()
+      const second = await start([after], { triple: double })
+      await expect.poll(async () => (await second.engine.describe({ tenant, runId }))?.error?.code).toBe('workflow_nondeterministic')
+      expect((await second.engine.describe({ tenant, runId }))?.error?.message).toMatch(/first.*double.*triple/)
+      await second.engine.stop()
+      const third = await start([before], { double })
+      await third.engine.signal({ tenant, runId, name: 'on' })
+      expect(await third.engine.result({ tenant, runId })).toBe('before')
+    })
+
+    test('a change that says so keeps open runs on the old way and takes new ones the new way', async () => {
+      const before = workflow('evolving', async (context) => {
+        await context.activity('double', { step: 1 })
+        await context.waitForSignal('on')
+        return 'old'
+      })
+      const after = workflow('evolving', async (context) => {
+        if (await context.patched('triple-instead')) return context.activity('triple', { step: 1 })
+        await context.activity('double', { step: 1 })
+        await context.waitForSignal('on')
+        return 'old'
+      })
+      const oldRun = newId('evolving')
+      const first = await start([before], { double })
+      await first.engine.startRun({ workflow: 'evolving', runId: oldRun, tenant, input: {} })
+      await expect
+        .poll(async () => (await first.engine.history({ tenant, runId: oldRun })).some((entry) => entry.kind === 'step.completed'))
+        .toBe(true)
+      await first.engine.stop()
+      const second = await start([after], { double, triple: async () => 'new' })
+      const newRun = newId('evolving')
+      await second.engine.startRun({ workflow: 'evolving', runId: newRun, tenant, input: {} })
+      expect(await second.engine.result({ tenant, runId: newRun })).toBe('new')
+      await second.engine.signal({ tenant, runId: oldRun, name: 'on' })
+      expect(await second.engine.result({ tenant, runId: oldRun })).toBe('old')
+      expect(await second.engine.replay({ tenant, runId: newRun })).toMatchObject({ same: true })
+    })
+
+    test('stopping parks what runs, and the next start goes on with it', async () => {
+      const parked = workflow('parked', (context) => context.waitForSignal('on'))
+      const first = await start([parked])
+      const runId = newId('parked')
+      await first.engine.startRun({ workflow: 'parked', runId, tenant, input: {} })
+      await first.engine.stop()
+      await expect(first.engine.startRun({ workflow: 'parked', runId: newId('parked'), tenant, input: {} })).rejects.toMatchObject({
+        code: 'shutting_down',
+      })
+      const second = await start([parked])
+      await second.engine.signal({ tenant, runId, name: 'on', payload: 'up' })
+      expect(await second.engine.result({ tenant, runId })).toBe('up')
+    })
+
+    test('an output too large for a record fails its step with a sentence, and the run can go on', async () => {
+      const large = workflow('large', (context) => context.activity('large', {}).catch((error) => (error as SomaError).code))
+      const { result } = await runOnce(large, {}, { large: async () => 'x'.repeat(9_000_000) })
+      expect(await result()).toBe('invalid_input')
+    })
+
+    test('runs can be listed by workflow and status, newest first, page by page', async () => {
+      const listed = workflow('listed', (context) => context.waitForSignal('on'))
+      const { engine } = await start([listed])
+      const ids = [1, 2, 3].map(() => newId('listed'))
+      for (const runId of ids) await engine.startRun({ workflow: 'listed', runId, tenant, input: {} })
+      const page = await engine.list({ tenant, workflow: 'listed', status: 'running', limit: 2 })
+      const rest = await engine.list({ tenant, workflow: 'listed', status: 'running', limit: 2, after: page.at(-1)?.runId })
+      expect([...page, ...rest].map((run) => run.runId).sort()).toEqual(ids.sort())
+      expect(await engine.list({ tenant: 'globex', workflow: 'listed' })).toEqual([])
+    })
+
+    test('1,000 runs at once end as each should', async () => {
+      const { engine } = await start([addUp], { double })
+      const ids = Array.from({ length: 1000 }, () => newId('many'))
+      await Promise.all(ids.map((runId) => engine.startRun({ workflow: 'add-up', runId, tenant, input: { steps: 5 } })))
+      const results = await Promise.all(ids.map((runId) => engine.result({ tenant, runId })))
+      expect(results.every((result) => (result as { sum: number }).sum === 30)).toBe(true)
+    })
+
+    test('a run of 10,000 steps ends, and replays to the same', async () => {
+      const { engine, runId, result } = await runOnce(addUp, { steps: 10_000 }, { double })
+      expect(await result()).toEqual({ sum: 100_010_000 })
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true, matched: 10_000 })
+    })
+  })
+}
