@@ -1,23 +1,11 @@
+import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
-import { Finding, ScannedCommit } from './finding.ts'
-
-export const Ecosystem = z.enum(['npm', 'pypi', 'golang', 'cargo', 'maven', 'gem', 'composer'])
-/** Names as the package URL specification has them. Gradle's are `maven`. */
-export type Ecosystem = z.infer<typeof Ecosystem>
-
-export const Dependency = z.object({
-  ecosystem: Ecosystem,
-  name: z.string().describe('As its registry writes it; `group:artifact` for maven'),
-  version: z.string().nullable().describe('Exact version; null when only a range is known'),
-  direct: z.boolean().describe('Named by a manifest of the repository'),
-  dev: z.boolean().describe('Needed only for development or tests'),
-  purl: z.string().describe('Package URL, https://github.com/package-url/purl-spec'),
-  licence: z.string().optional().describe('As the lock file states it; absent when the lock file has no such field'),
-  integrity: z.boolean().describe('The lock file pins the content by a digest'),
-  source: z.enum(['registry', 'git', 'url', 'file']).describe('Where it is fetched from'),
-  path: z.string().describe('The lock file or manifest it was read from'),
-})
-export type Dependency = z.infer<typeof Dependency>
+import { Dependency, DependencyProblem, Ecosystem } from './dependency.ts'
+import { readDependencyFiles } from './dependencyFiles.ts'
+import { dependencyProblems } from './dependencyProblems.ts'
+import { compareText, ScanInput, ScannedCommit, sortFindings } from './finding.ts'
+import { packageUrl } from './packageUrl.ts'
+import { openTree } from './tree.ts'
 
 export const DependenciesReport = z.object({
   commit: ScannedCommit,
@@ -57,3 +45,77 @@ export const DependenciesReport = z.object({
   problems: z.array(Finding.extend({ package: z.string().optional().describe('The package it is about') })).describe('Most severe first'),
 })
 export type DependenciesReport = z.infer<typeof DependenciesReport>
+
+export const dependencies = operation({
+  name: 'scan.dependencies',
+  summary: 'List dependencies from lock files and manifests, and what is wrong with them',
+  description:
+    'Reads the lock files and manifests of npm, yarn, pnpm, pip, poetry, uv, pipenv, Go, Cargo, Maven, Gradle, Bundler and Composer in the tree of a commit. Nothing is installed or asked from a registry.',
+  input: ScanInput.extend({
+    limit: z.number().int().min(1).max(20_000).default(5_000).describe('How many dependencies to list; totals count all'),
+  }),
+  output: DependenciesReport,
+  effect: 'read',
+  capability: 'tool.scan.read',
+  idempotency: { kind: 'read' },
+  timeoutSeconds: 300,
+  untrustedOutput: true,
+  resource: ({ repository }) => ({ path: repository }),
+  async run(input, { signal }) {
+    const tree = await openTree(input, signal)
+    const files = await readDependencyFiles(tree)
+    const list = distinct(files.lockFiles.flatMap(({ path, packages }) => packages.map((locked) => ({ ...locked, path }))))
+    const problems = sortFindings(dependencyProblems(files))
+    return {
+      commit: tree.commit,
+      totals: { ...countsOf(list), byEcosystem: byEcosystem(list) },
+      lockFiles: files.lockFiles
+        .filter(({ isLock }) => isLock)
+        .map(({ path, ecosystem, format, readable, packages }) => ({ path, ecosystem, format, readable, ...countsOf(packages) })),
+      manifests: files.manifests.map(({ path, ecosystem, declared, lockFile }) => ({
+        path,
+        ecosystem,
+        declared: declared.length,
+        lockFile,
+      })),
+      dependencies: list.slice(0, input.limit),
+      truncated: list.length > input.limit || problems.length > MAX_PROBLEMS,
+      problems: problems.slice(0, MAX_PROBLEMS),
+    }
+  },
+})
+
+const MAX_PROBLEMS = 1_000
+
+/** A package of one version that several lock files hold is one dependency: direct where any says so, of production where any does. */
+function distinct(all: Omit<Dependency, 'purl'>[]): Dependency[] {
+  const known = new Map<string, Dependency>()
+  for (const { ecosystem, name, version, direct, dev, licence, integrity, source, path } of all) {
+    const purl = packageUrl(ecosystem, name, version)
+    const same = known.get(purl)
+    if (same) {
+      same.direct ||= direct
+      same.dev &&= dev
+      same.integrity &&= integrity
+      same.licence ??= licence
+    } else known.set(purl, { ecosystem, name, version, direct, dev, purl, licence, integrity, source, path })
+  }
+  return [...known.values()].sort(
+    (a, b) => compareText(a.ecosystem, b.ecosystem) || compareText(a.name, b.name) || compareText(a.version ?? '', b.version ?? ''),
+  )
+}
+
+function countsOf(list: { direct: boolean; dev: boolean; integrity: boolean }[]) {
+  return {
+    dependencies: list.length,
+    direct: list.filter(({ direct }) => direct).length,
+    dev: list.filter(({ dev }) => dev).length,
+    withoutIntegrity: list.filter(({ integrity }) => !integrity).length,
+  }
+}
+
+function byEcosystem(list: Dependency[]): Partial<Record<Ecosystem, number>> {
+  const counts: Partial<Record<Ecosystem, number>> = {}
+  for (const { ecosystem } of list) counts[ecosystem] = (counts[ecosystem] ?? 0) + 1
+  return counts
+}

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Dependency } from './dependencies.ts'
+import { Dependency } from './dependency.ts'
 import { ScannedCommit } from './finding.ts'
 
 export const LicenceGroup = z.enum(['permissive', 'weak-copyleft', 'strong-copyleft', 'network-copyleft', 'proprietary', 'unknown'])
