@@ -1,10 +1,22 @@
-/** A cache: may forget at any time, so nothing may depend on it but speed. Keys begin with their tenant. */
+/**
+ * A cache: may forget at any time, so nothing may depend on it but speed. Values and counters of one key are apart. What another
+ * process sets or deletes is seen within moments; should the connection that says so be lost, within five seconds.
+ * Everything throws `invalid_input` for a tenant, key, value or time that can not be.
+ */
 export interface Cache {
+  /** The value, the caller's own copy of it; undefined when there is none. */
   get(tenant: string, key: string): Promise<unknown>
-  /** @param ttlMilliseconds at the most this long */
+  /**
+   * @param value anything JSON can say, at most 8 MiB
+   * @param ttlMilliseconds at the most this long
+   */
   set(tenant: string, key: string, value: unknown, ttlMilliseconds: number): Promise<void>
+  /** Forgets the value and the counter. */
   delete(tenant: string, key: string): Promise<void>
-  /** Adds to a counter and gives its new value; the counter goes `ttlMilliseconds` after it began. Exact across processes: rate limits stand on it. */
+  /**
+   * Adds to a counter and gives its new value; the counter goes `ttlMilliseconds` after it began. Exact across processes: rate limits stand on it.
+   * @param by a whole number; 0 reads, but also begins the counter
+   */
   increment(tenant: string, key: string, by: number, ttlMilliseconds: number): Promise<number>
   close(): Promise<void>
 }
