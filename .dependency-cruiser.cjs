@@ -5,7 +5,7 @@ const only = (name, from, allowed) => ({
   severity: 'error',
   comment: `${from} may import from itself and ${allowed.join(', ') || 'nothing else of this repository'}`,
   from: { path: `^${from}/` },
-  to: { path: '^(apps|services|tools|packages|scripts|test)/', pathNot: [`^${from}/`, ...allowed.map((folder) => `^${folder}/`)] },
+  to: { path: '^(apps|services|tools|packages|scripts|test)/', pathNot: [`^${from}/`, ...allowed.map((path) => `^${path}(/|$)`)] },
 })
 
 module.exports = {
@@ -16,8 +16,18 @@ module.exports = {
     only('kernel-knows-ports', 'packages/kernel', ['packages/contracts', 'packages/ports']),
     only('capsule-knows-contracts', 'packages/capsule', ['packages/contracts']),
     only('sdk-knows-contracts', 'packages/sdk', ['packages/contracts']),
-    only('tools-know-contracts', 'tools', ['packages/contracts']),
-    only('services-know-the-kernel', 'services', ['packages/contracts', 'packages/ports', 'packages/kernel', 'packages/sdk', 'packages/capsule']),
+    { ...only('tools-know-contracts', 'tools', ['packages/contracts']), from: { path: '^tools/', pathNot: TEST } },
+    {
+      ...only('tests-of-tools-know-the-real-guard', 'tools', ['packages/contracts', 'packages/kernel/egress.ts']),
+      from: { path: `^tools/.*(${TEST})` },
+    },
+    only('services-know-the-kernel', 'services', [
+      'packages/contracts',
+      'packages/ports',
+      'packages/kernel',
+      'packages/sdk',
+      'packages/capsule',
+    ]),
     {
       name: 'a-service-never-imports-another',
       severity: 'error',

@@ -78,6 +78,8 @@ export interface Adapter<Client = unknown> {
   operations: Operation<any, any, Client>[]
   /** Makes the client once per process. Throws `tool_unavailable` with what to do when what it needs is missing. */
   connect(): Promise<Client>
+  /** Gives back what the client holds (processes, connections) when the platform stops. */
+  close?(client: Client): Promise<void>
   /** Is what the adapter needs there? Cheap; never throws. */
   health(): Promise<{ ok: boolean; detail: string }>
 }

@@ -177,7 +177,7 @@ async function followRedirects(
     if (prepared.redirect === 'error')
       throw new SomaError('tool_failed', `${hostOf(url)} answered with a redirect, which was not to be followed.`)
     if (redirects === maxRedirects) {
-      throw new SomaError('tool_failed', `${hostOf(url)} redirected more than ${maxRedirects} times.`, { maxRedirects })
+      throw new SomaError('tool_failed', `${hostOf(url)} redirected more than ${maxRedirects} times.`, { maxRedirects, retryable: false })
     }
     redirectRequest(prepared, answer.status, next)
   }
@@ -231,7 +231,11 @@ function boundedBody(body: ReadableStream<Uint8Array>, call: Call, url: URL, max
           if (size > maxBytes) {
             const host = hostOf(url)
             call.stop(
-              new SomaError('tool_failed', `${host} sent more than the limit of ${maxBytes} bytes; the rest was cut.`, { host, maxBytes }),
+              new SomaError('tool_failed', `${host} sent more than the limit of ${maxBytes} bytes; the rest was cut.`, {
+                host,
+                maxBytes,
+                retryable: false,
+              }),
             )
             throw call.signal.reason
           }

@@ -27,7 +27,12 @@ export function egressFailure(error: unknown, url: URL): SomaError {
   if (sentence) return new SomaError('tool_unavailable', sentence(host), details, { cause: error })
   if (code && /CERT|SELF_SIGNED|VERIFY|ERR_TLS|ERR_SSL|EPROTO/.test(code)) {
     const reason = causes.find((cause) => codeOf(cause) === code)?.message
-    return new SomaError('tool_unavailable', `No trusted TLS connection to ${host} can be made: ${reason}.`, details, { cause: error })
+    return new SomaError(
+      'tool_unavailable',
+      `No trusted TLS connection to ${host} can be made: ${reason}.`,
+      { ...details, retryable: false },
+      { cause: error },
+    )
   }
   return new SomaError('tool_failed', `The exchange with ${host} broke off: ${causes.at(-1)?.message ?? String(error)}.`, details, {
     cause: error,

@@ -31,8 +31,8 @@ export function testContext<Client>(given: Partial<OperationContext<Client>> & {
 }
 
 /** Runs an operation as the platform does: input through its schema, output through its schema. */
-export async function callOperation<Output, Client>(
-  operation: Operation<never, Output, Client>,
+export async function callOperation<Input, Output, Client>(
+  operation: Operation<Input, Output, Client>,
   input: Record<string, unknown>,
   context: OperationContext<Client>,
 ): Promise<Output> {
