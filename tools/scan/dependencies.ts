@@ -42,7 +42,7 @@ export const DependenciesReport = z.object({
     .describe('By path'),
   dependencies: z.array(Dependency).describe('By ecosystem, name and version; each once. At most `limit`'),
   truncated: z.boolean().describe('True when there are more dependencies than `limit`'),
-  problems: z.array(Finding.extend({ package: z.string().optional().describe('The package it is about') })).describe('Most severe first'),
+  problems: z.array(DependencyProblem).describe('Most severe first'),
 })
 export type DependenciesReport = z.infer<typeof DependenciesReport>
 
