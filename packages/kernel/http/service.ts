@@ -1,0 +1,99 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { SomaError } from '@soma/contracts/errors'
+import type { Analytics } from '@soma/ports/analytics/port'
+import type { Broadcast } from '@soma/ports/broadcast/port'
+import type { Cache } from '@soma/ports/cache/port'
+import type { Events } from '@soma/ports/events/port'
+import type { Journal } from '@soma/ports/journal/port'
+import type { Locks } from '@soma/ports/locks/port'
+import type { Objects } from '@soma/ports/objects/port'
+import type { Policy } from '@soma/ports/policy/port'
+import type { Secrets } from '@soma/ports/secrets/port'
+import type { Migration, Sql } from '@soma/ports/sql/port'
+import type { Vectors } from '@soma/ports/vectors/port'
+import type { Workflows } from '@soma/ports/workflows/port'
+import { closest } from 'fastest-levenshtein'
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Config } from '../config/schema.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
+
+/** What a service may ask for by name. Only what some service needs is opened. What the kernel offers beyond the ports is added here. */
+export interface Needs {
+  sql: Sql
+  journal: Journal
+  events: Events
+  workflows: Workflows
+  locks: Locks
+  cache: Cache
+  broadcast: Broadcast
+  objects: Objects
+  vectors: Vectors
+  analytics: Analytics
+  policy: Policy
+  secrets: Secrets
+}
+export type Need = keyof Needs
+
+/** What every service gets without asking. */
+export interface ServiceContext {
+  config: Config
+  logger: FastifyBaseLogger
+  metrics: Metrics
+  tracing: Tracing
+  /** Registers what ends the service's own work; run in reverse order when the process stops. */
+  onStop(stopper: () => Promise<void>): void
+}
+
+/** Fastify with zod: what a route's schema says is what its handler gets and may answer. */
+export type ServiceApp = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse<IncomingMessage>,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+export interface Service<Needed extends Need = Need> {
+  /** `memory-gateway` */
+  name: string
+  /** One sentence, for the reference page. */
+  summary: string
+  needs?: readonly Needed[]
+  /** The PostgreSQL schema that the service alone reads and writes. */
+  migrations?: { schema: string; steps: readonly Migration[] }
+  /** Declares the routes. Every route says in `config.action` what it does; one that does not is refused. */
+  routes(app: ServiceApp, context: ServiceContext & Pick<Needs, Needed>): void | Promise<void>
+  /** Begins the service's own work (consumers, timers), once everything is open and before the first request. */
+  start?(context: ServiceContext & Pick<Needs, Needed>): Promise<void>
+}
+
+export function defineService<const Needed extends Need = never>(service: Service<Needed>): Service<Needed> {
+  return service
+}
+
+/**
+ * The services that this process runs.
+ * @param names empty: all
+ * @throws `invalid_input` with the nearest name
+ */
+export function chooseServices(services: readonly Service[], names: readonly string[]): Service[] {
+  const known = services.map((service) => service.name)
+  for (const name of names) {
+    if (known.includes(name)) continue
+    const nearest = known.length > 0 ? ` Did you mean ${closest(name, known)}? There are: ${known.join(', ')}.` : ''
+    throw new SomaError('invalid_input', `There is no service "${name}".${nearest}`, { name, services: known })
+  }
+  return services.filter((service) => names.length === 0 || names.includes(service.name))
+}
+
+/** Everything that these services need to be opened. */
+export function neededBy(services: readonly Service[]): Set<Need> {
+  return new Set(services.flatMap((service) => [...(service.needs ?? []), ...(service.migrations ? (['sql'] as const) : [])]))
+}
+
+/** Brings the services' schemas up to date. */
+export async function migrateServices(sql: Sql, services: readonly Service[]): Promise<void> {
+  for (const { migrations } of services) if (migrations) await sql.migrate(migrations.schema, migrations.steps)
+}
