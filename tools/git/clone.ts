@@ -14,7 +14,16 @@ import { openRelay } from './relay.ts'
 
 const Source = z
   .string()
-  .refine((source) => isAbsolute(source) || /^https?:\/\//.test(source), 'Give an https address, or the absolute path of a repository.')
+  .refine(
+    (source) => isAbsolute(source) || isAddress(source),
+    'Give an https address without a password, or the absolute path of a repository.',
+  )
+
+function isAddress(source: string): boolean {
+  if (!URL.canParse(source)) return false
+  const { protocol, username, password } = new URL(source)
+  return /^https?:$/.test(protocol) && username === '' && password === ''
+}
 
 const Cloned = z.object({
   path: z.string().describe('Absolute path of the clone'),
