@@ -1,0 +1,69 @@
+import type { BudgetAmount } from '@soma/contracts/budget'
+import { SomaError } from '@soma/contracts/errors'
+import type { JournalEntry } from '@soma/contracts/journal'
+import type { Decision } from '@soma/contracts/policy'
+import type { Journal } from '@soma/ports/journal/port'
+
+/**
+ * The record of one action, a stream of its own: `action/<key>`. Its first entry claims the key, so two callers can't both act.
+ *
+ * | kind | meaning |
+ * | --- | --- |
+ * | `action.intended` | about to change the world |
+ * | `action.completed` | done, with its output; nothing follows |
+ * | `action.failed` | an attempt ended with an error; another may follow |
+ * | `action.refused` | the gate or the budget said no; another may follow, after an approval or with more budget |
+ * | `action.held` | a kill switch stopped it; it goes on when that is lifted |
+ */
+export interface ActionRecord {
+  /** What happened before, if anything. */
+  readonly last: JournalEntry | undefined
+  /** True when something was intended and neither confirmed nor known not to have happened. */
+  readonly isUndecided: boolean
+  append(kind: ActionEntryKind, payload: unknown): Promise<void>
+}
+
+export type ActionEntryKind = 'action.intended' | 'action.completed' | 'action.failed' | 'action.refused' | 'action.held'
+
+export interface CompletedPayload {
+  operation: string
+  input: unknown
+  output: unknown
+  labels: string[]
+  decision: Decision
+  spent: BudgetAmount
+  milliseconds: number
+  /** True when a look at the world, not our own call, told that it had happened. */
+  found?: boolean
+}
+
+/** Opens the record of a key. A new one is not looked up: the first append is refused if there is one already. */
+export async function openActionRecord(journal: Journal, tenant: string, key: string, mayExist: boolean): Promise<ActionRecord> {
+  const stream = `action/${key}`
+  const entries = mayExist ? await journal.read(tenant, stream) : []
+  let seq = entries.length
+  return {
+    last: entries.at(-1),
+    isUndecided: isUndecided(entries),
+    async append(kind, payload) {
+      await journal.append({ tenant, stream, expectedSeq: seq, entries: [{ kind, payload }] })
+      seq++
+    },
+  }
+}
+
+/** A failed attempt whose error says that nothing happened decides the intent before it; any other leaves it open. */
+function isUndecided(entries: readonly JournalEntry[]): boolean {
+  const intended = entries.findLastIndex((entry) => entry.kind === 'action.intended')
+  if (intended === -1) return false
+  return entries
+    .slice(intended + 1)
+    .every((entry) => !(entry.kind === 'action.failed' && (entry.payload as { happened?: boolean }).happened === false))
+}
+
+/** The key was used before, for something else: a workflow that changed under its run, or a caller's mistake. */
+export function assertSameAction(last: JournalEntry, operation: string): void {
+  const recorded = (last.payload as { operation: string }).operation
+  if (recorded !== operation)
+    throw new SomaError('conflict', `The key belongs to ${recorded} already; it can't be used for ${operation}.`, { recorded, operation })
+}
