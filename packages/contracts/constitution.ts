@@ -6,7 +6,10 @@ import { Principal } from './tenant.ts'
 /** A dotted name, or everything below one: `tool.git.log`, `tool.git.*`, `*`. The same patterns as a principal's capabilities. */
 export const Pattern = z
   .string()
-  .regex(/^(\*|[a-z0-9][\w-]*(\.[a-z0-9][\w-]*)*(\.\*)?)$/i, 'A pattern is a dotted name, a dotted name ending in .*, or * alone: tool.git.log, tool.git.*, *.')
+  .regex(
+    /^(\*|[a-z0-9][\w-]*(\.[a-z0-9][\w-]*)*(\.\*)?)$/i,
+    'A pattern is a dotted name, a dotted name ending in .*, or * alone: tool.git.log, tool.git.*, *.',
+  )
 
 const fields = (prefix: string, shape: object) => Object.keys(shape).map((key) => `${prefix}.${key}`)
 /** Facts that every question has, or may have. */
@@ -21,9 +24,12 @@ export const OPEN_FACTS = ['action.resource', 'action.arguments']
 /** Where a rule looks: `action.resource.host`, `context.labels`. */
 export const Fact = z
   .string()
-  .refine((fact) => FIXED_FACTS.includes(fact) || OPEN_FACTS.some((root) => new RegExp(`^${root.replace('.', '\\.')}(\\.[^.\\s]+)+$`).test(fact)), {
-    error: `A fact is one of ${FIXED_FACTS.join(', ')}, or stands below ${OPEN_FACTS.join(' or ')}.`,
-  })
+  .refine(
+    (fact) => FIXED_FACTS.includes(fact) || OPEN_FACTS.some((root) => new RegExp(`^${root.replace('.', '\\.')}(\\.[^.\\s]+)+$`).test(fact)),
+    {
+      error: `A fact is one of ${FIXED_FACTS.join(', ')}, or stands below ${OPEN_FACTS.join(' or ')}.`,
+    },
+  )
 
 /** What a condition can ask of a fact; each also comes with `not_` before it. */
 export const Test = z.enum([
@@ -121,7 +127,13 @@ export const Constitution = z.strictObject({
   }),
   rules: z.array(Rule).min(1),
   tests: z
-    .array(z.strictObject({ name: z.string().min(1), input: TestInput, expect: z.strictObject({ verdict: Verdict, rule: z.string().optional() }) }))
+    .array(
+      z.strictObject({
+        name: z.string().min(1),
+        input: TestInput,
+        expect: z.strictObject({ verdict: Verdict, rule: z.string().optional() }),
+      }),
+    )
     .default([]),
 })
 export type Constitution = z.infer<typeof Constitution>

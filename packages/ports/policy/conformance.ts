@@ -1,0 +1,248 @@
+import { Constitution } from '@soma/contracts/constitution'
+import type { PolicyInput } from '@soma/contracts/policy'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { z } from 'zod'
+import { compileConstitution } from './compile.ts'
+import type { Policy, PolicyData } from './port.ts'
+
+type RuleSource = z.input<typeof Constitution>['rules'][number]
+type Condition = NonNullable<RuleSource['when']>[number]
+
+const rule = (id: string, decide: RuleSource['decide'], more: Partial<RuleSource> = {}): RuleSource => ({
+  id,
+  says: `The rule ${id} speaks.`,
+  applies: { actions: ['*'] },
+  decide,
+  ...more,
+})
+
+const compile = (...rules: RuleSource[]): PolicyData =>
+  compileConstitution([
+    Constitution.parse({ apiVersion: 'soma.dev/v1', kind: 'Constitution', metadata: { name: 'promises', version: '1.0.0' }, rules }),
+  ])
+
+interface Asked {
+  principal?: Partial<PolicyInput['principal']>
+  action?: Partial<PolicyInput['action']>
+  context?: Partial<PolicyInput['context']>
+}
+
+const question = ({ principal, action, context }: Asked = {}): PolicyInput => ({
+  principal: { id: 'user:ada', kind: 'user', tenant: 'acme', capabilities: ['*'], within: [], ...principal },
+  action: { name: 'tool.git.commit', capability: 'tool.git.write', effect: 'write', resource: {}, ...action },
+  context: { labels: [], approvals: [], at: '2026-01-01T00:00:00.000Z', ...context },
+})
+
+const resource = { text: 'src/main.ts', size: 7, flag: true, nothing: null, list: ['a', 7], host: '[fd00::1]', deep: { inside: 'x' } }
+const HOLDING: [Condition, boolean][] = [
+  [{ fact: 'action.resource.text', is: 'exists' }, true],
+  [{ fact: 'action.resource.nothing', is: 'exists' }, false],
+  [{ fact: 'action.resource.missing', is: 'exists' }, false],
+  [{ fact: 'action.resource.text', is: 'equals', value: 'src/main.ts' }, true],
+  [{ fact: 'action.resource.size', is: 'equals', value: '7' }, false],
+  [{ fact: 'action.resource.flag', is: 'equals', value: true }, true],
+  [{ fact: 'action.resource.missing', is: 'equals', value: false }, false],
+  [{ fact: 'action.resource.deep.inside', is: 'equals', value: 'x' }, true],
+  [{ fact: 'action.resource.text.inside', is: 'equals', value: 'x' }, false],
+  [{ fact: 'action.arguments.branch', is: 'equals', value: 'main' }, true],
+  [{ fact: 'principal.kind', is: 'in', value: ['agent', 'user'] }, true],
+  [{ fact: 'principal.kind', is: 'in', value: ['agent'] }, false],
+  [{ fact: 'action.resource.list', is: 'includes', value: 7 }, true],
+  [{ fact: 'action.resource.list', is: 'includes', value: 'b' }, false],
+  [{ fact: 'action.resource.text', is: 'includes', value: 'src' }, false],
+  [{ fact: 'action.resource.text', is: 'matches_prefix', value: ['lib/', 'src/'] }, true],
+  [{ fact: 'action.resource.size', is: 'matches_prefix', value: '7' }, false],
+  [{ fact: 'action.resource.text', is: 'matches_suffix', value: '.ts' }, true],
+  [{ fact: 'action.resource.text', is: 'matches_suffix', value: '.js' }, false],
+  [{ fact: 'action.resource.size', is: 'greater_than', value: 6.5 }, true],
+  [{ fact: 'action.resource.size', is: 'greater_than', value: 7 }, false],
+  [{ fact: 'action.resource.text', is: 'greater_than', value: 7 }, false],
+  [{ fact: 'action.resource.size', is: 'less_than', value: 8 }, true],
+  [{ fact: 'action.resource.nothing', is: 'less_than', value: 8 }, false],
+  [{ fact: 'action.resource.host', is: 'in_network', value: ['10.0.0.0/8', 'fc00::/7'] }, true],
+  [{ fact: 'action.resource.host', is: 'in_network', value: '10.0.0.0/8' }, false],
+  [{ fact: 'action.resource.text', is: 'in_network', value: '0.0.0.0/0' }, false],
+]
+const opposite = (condition: Condition) => ({ ...condition, is: `not_${condition.is}` }) as Condition
+
+/** What every policy driver promises. */
+export function policyConformance(driver: string, open: () => Promise<Policy>): void {
+  describe(`policy: ${driver}`, () => {
+    let policy: Policy
+    beforeAll(async () => {
+      policy = await open()
+    })
+    afterAll(() => policy.close())
+    const decide = async (rules: RuleSource[], asked?: Asked) => {
+      await policy.load('acme', compile(...rules))
+      return policy.decide(question(asked))
+    }
+
+    test('a tenant without a constitution gets no decision', async () => {
+      await expect(policy.decide(question({ principal: { tenant: 'nobody' } }))).rejects.toMatchObject({ code: 'policy_unavailable' })
+      expect(policy.loadedVersion('nobody')).toBeUndefined()
+    })
+
+    test('deny wins over needs_approval, which wins over allow', async () => {
+      const rules = [rule('may', 'allow'), rule('ask', 'needs_approval'), rule('never', 'deny')]
+      const reason = (id: string) => ({ rule: id, text: `The rule ${id} speaks.` })
+      expect(await decide(rules)).toMatchObject({ verdict: 'deny', reasons: [reason('never')], score: 0 })
+      expect(await decide(rules.slice(0, 2))).toMatchObject({ verdict: 'needs_approval', reasons: [reason('ask')], score: 0.5 })
+      expect(await decide(rules.slice(0, 1))).toMatchObject({ verdict: 'allow', reasons: [reason('may')], score: 1 })
+    })
+
+    test('what no rule allows is denied, and the reason names the action', async () => {
+      const { verdict, reasons } = await decide([
+        rule('elsewhere', 'allow', { applies: { actions: ['tool.files.*', 'tool.gi.*', 'tool.git.commi'] } }),
+      ])
+      expect(verdict).toBe('deny')
+      expect(reasons).toEqual([{ rule: 'nothing-allows-it', text: 'No rule of the constitution allows tool.git.commit (write).' }])
+    })
+
+    test('a rule applies to the actions, effects and capabilities that it names', async () => {
+      const applies = async (limits: RuleSource['applies']) =>
+        (await decide([rule('may', 'allow', { applies: limits })])).verdict === 'allow'
+      expect(await applies({ actions: ['tool.git.commit', 'tool.git.*', '*'] })).toBe(true)
+      expect(await applies({ actions: ['tool.*'], effects: ['read', 'write'] })).toBe(true)
+      expect(await applies({ actions: ['tool.*'], effects: ['read'] })).toBe(false)
+      expect(await applies({ actions: ['*'], capabilities: ['tool.git.*'] })).toBe(true)
+      expect(await applies({ actions: ['*'], capabilities: ['tool.files.*'] })).toBe(false)
+    })
+
+    test('nobody acts without the capability, whatever the rules allow', async () => {
+      const allowed = async (principal: Asked['principal']) => (await decide([rule('may', 'allow')], { principal })).verdict === 'allow'
+      expect(await allowed({ capabilities: ['tool.git.*'], within: [['tool.*'], ['*', 'x']] })).toBe(true)
+      expect(await allowed({ capabilities: ['tool.git.write'] })).toBe(true)
+      expect(await allowed({ capabilities: [] })).toBe(false)
+      expect(await allowed({ capabilities: ['tool.git', 'tool.g.*', 'tool.git.write.*'] })).toBe(false)
+      expect(await allowed({ within: [['*'], []] })).toBe(false)
+      expect(await decide([rule('may', 'allow'), rule('never', 'deny')], { principal: { capabilities: [] } })).toMatchObject({
+        reasons: [
+          { rule: 'capability-not-held', text: 'user:ada does not hold the capability tool.git.write that tool.git.commit needs.' },
+          { rule: 'never', text: 'The rule never speaks.' },
+        ],
+      })
+    })
+
+    test('an approval answers needs_approval and never a denial', async () => {
+      const context = { approvals: ['approval-7'] }
+      expect(await decide([rule('ask', 'needs_approval')], { context })).toMatchObject({
+        verdict: 'allow',
+        reasons: [{ rule: 'ask', text: 'The rule ask speaks. Approved: approval-7.' }],
+        score: 1,
+      })
+      expect(await decide([rule('ask', 'needs_approval'), rule('never', 'deny')], { context })).toMatchObject({ verdict: 'deny' })
+      expect(await decide([rule('ask', 'needs_approval')], { context, principal: { capabilities: [] } })).toMatchObject({ verdict: 'deny' })
+      expect(await decide([rule('other', 'allow', { applies: { actions: ['x'] } })], { context })).toMatchObject({ verdict: 'deny' })
+      expect(await decide([rule('ask', 'needs_approval')], { context: { approvals: [''] } })).toMatchObject({ verdict: 'needs_approval' })
+    })
+
+    test('each open question takes its weight from the score, down to zero', async () => {
+      const ask = (id: string, weight: number) => rule(id, 'needs_approval', { weight })
+      expect((await decide([ask('one', 0.25), ask('two', 0.5)])).score).toBeCloseTo(0.25)
+      expect((await decide([ask('one', 0.75), ask('two', 0.5)])).score).toBe(0)
+      expect((await decide([ask('one', 0)])).score).toBe(1)
+    })
+
+    test('obligations come with whatever goes ahead, not with a denial', async () => {
+      const oblige = rule('log-it', 'oblige', { obligations: [{ kind: 'record', value: { days: 30 } }, { kind: 'tell' }] })
+      expect((await decide([oblige, rule('may', 'allow')])).obligations).toEqual([
+        { kind: 'record', value: { days: 30 } },
+        { kind: 'tell' },
+      ])
+      expect((await decide([oblige])).verdict).toBe('deny')
+      expect((await decide([oblige])).obligations).toEqual([])
+    })
+
+    test.each(HOLDING)('%j holds: %s', async (condition, holds) => {
+      const asked = { action: { resource, arguments: { branch: 'main' } } }
+      const applies = async (when: Condition) => (await decide([rule('may', 'allow', { when: [when] })], asked)).verdict === 'allow'
+      expect(await applies(condition)).toBe(holds)
+      expect(await applies(opposite(condition))).toBe(!holds)
+    })
+
+    test('a rule applies only when all its conditions hold', async () => {
+      const when = [HOLDING[0], HOLDING[1]].flatMap((entry) => (entry ? [entry[0]] : []))
+      expect((await decide([rule('may', 'allow', { when })], { action: { resource } })).verdict).toBe('deny')
+    })
+
+    test('new rules are in force at once, and every decision says which', async () => {
+      const [open, closed] = [compile(rule('may', 'allow')), compile(rule('never', 'deny'))]
+      await policy.load('acme', open)
+      expect(await policy.decide(question())).toMatchObject({ verdict: 'allow', policy: open.version })
+      await policy.load('acme', closed)
+      expect(policy.loadedVersion('acme')).toBe(closed.version)
+      expect(await policy.decide(question())).toMatchObject({ verdict: 'deny', policy: closed.version })
+    })
+
+    test('no tenant is judged by the rules of another', async () => {
+      await policy.load('acme', compile(rule('may', 'allow')))
+      await policy.load('globex', compile(rule('never', 'deny')))
+      await policy.load('initech', compile(rule('may', 'allow')))
+      await policy.load('initech', compile(rule('ask', 'needs_approval')))
+      const verdicts = ['acme', 'globex', 'initech'].map(
+        async (tenant) => (await policy.decide(question({ principal: { tenant } }))).verdict,
+      )
+      expect(await Promise.all(verdicts)).toEqual(['allow', 'deny', 'needs_approval'])
+    })
+
+    test('rules that can not be used are refused, and the last stay in force', async () => {
+      const good = compile(rule('may', 'allow'))
+      await policy.load('acme', good)
+      const misshapen = { version: good.version, document: { rules: { '*': { write: [{ id: 'half' }] } } } }
+      await expect(policy.load('acme', misshapen)).rejects.toMatchObject({ code: 'invalid_input' })
+      await expect(policy.load('globex', { ...good, document: {} })).rejects.toMatchObject({ code: 'invalid_input' })
+      const forged = { version: good.version, document: compile(rule('evil', 'allow')).document }
+      await expect(policy.load('acme', forged)).rejects.toMatchObject({ code: 'digest_mismatch' })
+      expect(await policy.decide(question())).toMatchObject({ verdict: 'allow', policy: good.version, reasons: [{ rule: 'may' }] })
+    })
+
+    test('a question that can not be asked gets no decision, and the next one is answered', async () => {
+      await policy.load('acme', compile(rule('may', 'allow')))
+      const circular: Record<string, unknown> = {}
+      circular.self = circular
+      for (const resource of [circular, { size: 5n }, { name: 'half a character: \ud800' }, { text: 'x'.repeat(2_000_000) }]) {
+        await expect(policy.decide(question({ action: { resource } }))).rejects.toMatchObject({ code: 'policy_unavailable' })
+        expect((await policy.decide(question())).verdict).toBe('allow')
+      }
+    })
+
+    test('what is missing from a question never makes an allow', async () => {
+      await policy.load('acme', compile(rule('may', 'allow')))
+      const whole = question()
+      const broken = [
+        { ...whole, principal: { tenant: 'acme' } },
+        { ...whole, principal: { ...whole.principal, within: undefined } },
+        { ...whole, principal: { ...whole.principal, capabilities: null } },
+        { ...whole, principal: { ...whole.principal, id: undefined, capabilities: [] } },
+        { ...whole, action: { ...whole.action, capability: undefined } },
+        { ...whole, action: { ...whole.action, name: undefined } },
+        { ...whole, action: { ...whole.action, effect: undefined } },
+      ]
+      for (const input of broken) {
+        const verdict = await policy.decide(input as PolicyInput).then(
+          (decision) => decision.verdict,
+          (error) => error.code,
+        )
+        expect(['deny', 'policy_unavailable'], JSON.stringify(input)).toContain(verdict)
+      }
+    })
+
+    test('texts of every script and control characters come through unharmed', async () => {
+      const id = 'user:Zoë \u0000 "quoted" \\ \n 漢字 😀'
+      const { reasons } = await decide([rule('may', 'allow')], { principal: { id, capabilities: [] } })
+      expect(reasons[0]?.text).toBe(`${id} does not hold the capability tool.git.write that tool.git.commit needs.`)
+    })
+
+    test('long arguments that no rule looks at cost nothing and do not matter', async () => {
+      expect((await decide([rule('may', 'allow')], { action: { arguments: { content: 'x'.repeat(3_000_000) } } })).verdict).toBe('allow')
+    })
+
+    test('a closed driver decides nothing', async () => {
+      const closing = await open()
+      await closing.load('acme', compile(rule('may', 'allow')))
+      await closing.close()
+      await expect(closing.decide(question())).rejects.toMatchObject({ code: 'policy_unavailable' })
+    })
+  })
+}

@@ -1,0 +1,54 @@
+import { Constitution } from '@soma/contracts/constitution'
+import { expect, test } from 'vitest'
+import { compileConstitution } from './compile.ts'
+import { policyConformance } from './conformance.ts'
+import type { Policy } from './port.ts'
+import { openWasmPolicy } from './wasm.ts'
+
+policyConformance('wasm', openWasmPolicy)
+
+test('an evaluator that does not start is refused at once', async () => {
+  await expect(openWasmPolicy({ wasm: new TextEncoder().encode('not wasm') })).rejects.toMatchObject({ code: 'policy_unavailable' })
+})
+
+test('rules about other actions hardly cost anything', async () => {
+  const few = await medianMilliseconds(10)
+  const many = await medianMilliseconds(2000)
+  expect(many, `10 rules: ${few} ms, 2000 rules: ${many} ms`).toBeLessThan(few * 3)
+})
+
+async function medianMilliseconds(rules: number): Promise<number> {
+  const policy = await openWasmPolicy()
+  await policy.load('acme', compileConstitution([constitutionWith(rules)]))
+  const times: number[] = []
+  for (let round = 0; round < 1000; round++) times.push(await timeOneDecision(policy, round))
+  await policy.close()
+  return times.toSorted((one, other) => one - other)[500] ?? Number.NaN
+}
+
+async function timeOneDecision(policy: Policy, round: number): Promise<number> {
+  const start = performance.now()
+  const { verdict } = await policy.decide({
+    principal: { id: 'user:ada', kind: 'user', tenant: 'acme', capabilities: ['*'], within: [] },
+    action: { name: 'tool.adapter3.write', capability: 'tool.adapter3.write', effect: 'write', resource: { path: `file-${round}` } },
+    context: { labels: [], approvals: [], at: '2026-01-01T00:00:00.000Z' },
+  })
+  const milliseconds = performance.now() - start
+  expect(verdict).toBe('allow')
+  return milliseconds
+}
+
+function constitutionWith(rules: number): Constitution {
+  return Constitution.parse({
+    apiVersion: 'soma.dev/v1',
+    kind: 'Constitution',
+    metadata: { name: 'many', version: '1.0.0' },
+    rules: Array.from({ length: rules }, (_, index) => ({
+      id: `rule-${index}`,
+      says: `Adapter ${index} may write files.`,
+      applies: { actions: [`tool.adapter${index}.*`] },
+      when: [{ fact: 'action.resource.path', is: 'matches_prefix', value: 'file-' }],
+      decide: 'allow',
+    })),
+  })
+}
