@@ -69,7 +69,7 @@ export function requireJson(what: string, value: unknown): string {
 }
 
 /** False when UTF-8 or PostgreSQL would not give back the same text. */
-export function isStorableText(text: string): boolean {
+function isStorableText(text: string): boolean {
   return !/[\0\p{Surrogate}]/u.test(text)
 }
 
