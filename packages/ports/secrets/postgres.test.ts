@@ -93,6 +93,21 @@ describe('secrets on PostgreSQL', () => {
     await fresh.close()
   })
 
+  test('a secret that is deleted and written anew during a rotation keeps its new value', async () => {
+    const fresh = await openTestSql()
+    const secrets = await openPostgresSecrets(fresh, { masterKey })
+    await Promise.all(Array.from({ length: 98 }, (_, index) => secrets.write('acme', `before ${index}`, 'value')))
+    await secrets.write('acme', 'last', 'old')
+    for (let round = 0; round < 5; round++) {
+      const rotation = secrets.rotateKeys()
+      await secrets.delete('acme', 'last')
+      await secrets.write('acme', 'last', `new ${round}`)
+      await rotation
+      expect(await secrets.read('acme', 'last')).toBe(`new ${round}`)
+    }
+    await fresh.close()
+  })
+
   test('rotation encrypts every version of every tenant anew and says how many', async () => {
     const fresh = await openTestSql()
     const secrets = await openPostgresSecrets(fresh, { masterKey })

@@ -7,6 +7,7 @@ import type { Secrets } from './port.ts'
 
 const MAX_VALUE_BYTES = 1024 * 1024
 const ROTATE_AT_ONCE = 100
+const ROTATION_LOCK = 7_301_011
 const CHECK = ['master key']
 
 const MIGRATIONS: Migration[] = [
@@ -84,9 +85,11 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     },
     delete: async (tenant, name) => {
       requireSecret(tenant, name)
-      await sql.tenant<Tables, unknown>(tenant, (transaction) =>
-        transaction.deleteFrom('secrets.versions').where('tenant', '=', tenant).where('name', '=', name).execute(),
-      )
+      await sql.tenant<Tables, unknown>(tenant, async (transaction) => {
+        // Not between a rotation's reading and its writing: a secret deleted and written anew then would get its old value back.
+        await fragment`select pg_advisory_xact_lock_shared(${ROTATION_LOCK})`.execute(transaction)
+        await transaction.deleteFrom('secrets.versions').where('tenant', '=', tenant).where('name', '=', name).execute()
+      })
     },
     list: async (tenant, prefix = '') => {
       requireTenant(tenant)
@@ -135,11 +138,12 @@ async function rotateSome(sql: Sql, masterKey: Buffer, last: VersionRow | undefi
     .platform<Tables>()
     .transaction()
     .execute(async (transaction) => {
+      await fragment`select pg_advisory_xact_lock(${ROTATION_LOCK})`.execute(transaction)
       const all = transaction.selectFrom('secrets.versions').select(['tenant', 'name', 'version', 'wrapped_key', 'sealed'])
       const following = last
         ? all.where(fragment<boolean>`(tenant, name, version) > (${last.tenant}, ${last.name}, ${last.version}::int)`)
         : all
-      const rows = await following.orderBy('tenant').orderBy('name').orderBy('version').limit(ROTATE_AT_ONCE).forUpdate().execute()
+      const rows = await following.orderBy('tenant').orderBy('name').orderBy('version').limit(ROTATE_AT_ONCE).execute()
       for (const row of rows) {
         const { wrappedKey, sealed } = putInEnvelope(masterKey, placeOf(row), decrypt(masterKey, row))
         await transaction
