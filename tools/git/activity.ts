@@ -1,7 +1,7 @@
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { openRepository } from '../frame/git.ts'
-import { coverage, type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, readHistory } from './history.ts'
+import { type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, visitHistory } from './history.ts'
 import { Person, RepositoryPath, repositoryFacts } from './target.ts'
 
 const MAX_AUTHORS = 100
@@ -46,11 +46,8 @@ export const activity = operation({
   async run(input, context) {
     const repository = await openRepository(input.repository, context.signal)
     const tally = startTally()
-    for await (const commits of readHistory(repository, input)) {
-      for (const commit of commits) count(tally, commit)
-      context.progress(`${tally.commits} commits`)
-    }
-    return { coverage: await coverage(repository, input, tally.commits), ...sumUp(tally) }
+    const coverage = await visitHistory(repository, input, (commit) => count(tally, commit))
+    return { coverage, ...sumUp(tally) }
   },
 })
 
@@ -88,6 +85,7 @@ function count(tally: Tally, commit: HistoryCommit): void {
 
   const key = personKey(commit)
   const author = tally.authors.get(key) ?? { ...nothing(), name: commit.name, email: commit.email }
+  if (commit.at >= author.last) author.name = commit.name // who changed their name goes by the latest
   tally.authors.set(key, author)
   add(tally, commit)
   add(author, commit)

@@ -1,9 +1,8 @@
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
-import { listTree, openRepository, type Repository, streamGit } from '../frame/git.ts'
+import { listTree, openRepository, type Repository } from '../frame/git.ts'
 import { pathText } from '../frame/pathText.ts'
-import { recordsOf } from '../frame/records.ts'
-import { coverage, HistoryCoverage, HistoryLimits, type HistoryRange, rangeArguments, shallowEdge } from './history.ts'
+import { HistoryCoverage, HistoryLimits, visitChangedPaths } from './history.ts'
 import { RepositoryPath, repositoryFacts } from './target.ts'
 
 const HotSpot = z.object({
@@ -38,10 +37,13 @@ export const churn = operation({
   async run(input, context) {
     const repository = await openRepository(input.repository, context.signal)
     const files = await presentFiles(repository)
-    const commits = await countChanges(repository, input, files)
+    const coverage = await visitChangedPaths(repository, input, (path) => {
+      const file = files.get(path)
+      if (file) file.changes += 1
+    })
     const changed = [...files].filter(([, file]) => file.changes > 0)
     return {
-      coverage: await coverage(repository, input, commits),
+      coverage,
       filesChanged: changed.length,
       hotSpots: rank(changed).slice(0, input.limit),
     }
@@ -60,28 +62,6 @@ async function presentFiles(repository: Repository): Promise<Map<string, Present
     if (type === 'blob') files.set(rawPath.toString('latin1'), { size: size ?? 0, changes: 0 })
   }
   return files
-}
-
-/** Counts into `files`; says how many commits it saw. Only names are compared, no contents, so it costs a fraction of `readHistory`. */
-async function countChanges(repository: Repository, range: HistoryRange, files: Map<string, PresentFile>): Promise<number> {
-  if (repository.head === undefined) return 0
-  const edge = await shallowEdge(repository)
-  const args = ['log', '-z', '--name-only', '--no-renames', '--no-ext-diff', '--no-textconv', '--format=%x01%H', ...rangeArguments(range)]
-  let commits = 0
-  let isEdge = false
-  for await (const records of recordsOf(streamGit(repository, [...args, repository.head, '--']))) {
-    for (const record of records) {
-      const text = record.toString('latin1')
-      if (text.startsWith('\x01')) {
-        commits += 1
-        isEdge = edge.has(text.slice(1))
-        continue
-      }
-      const file = isEdge ? undefined : files.get(text.startsWith('\n') ? text.slice(1) : text)
-      if (file) file.changes += 1
-    }
-  }
-  return commits
 }
 
 function rank(files: [string, PresentFile][]): z.infer<typeof HotSpot>[] {

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { git, type Repository, streamGit } from '../frame/git.ts'
 import { recordsOf } from '../frame/records.ts'
 
-export interface FileChange {
+interface FileChange {
   /** 0 for a binary file. */
   additions: number
   deletions: number
@@ -38,48 +39,91 @@ export interface HistoryRange {
   maxCommits: number
 }
 
+export type Coverage = z.infer<typeof HistoryCoverage>
+
 /**
- * The commits that HEAD leads to, newest first, each with the lines it changed in each file, some hundred at a time. A merge has no
- * files of its own. At the edge of a shallow clone a commit seems to add every file there is; those files are left out.
+ * Visits the commits that HEAD leads to, in no order, each with the lines it changed in each file. A merge has no files of its own.
+ * At the edge of a shallow clone a commit seems to add every file there is; those files are left out.
  */
-export async function* readHistory(repository: Repository, range: HistoryRange): AsyncGenerator<HistoryCommit[], void, void> {
-  if (repository.head === undefined) return
+export async function visitHistory(repository: Repository, range: HistoryRange, visit: (commit: HistoryCommit) => void): Promise<Coverage> {
   const edge = await shallowEdge(repository)
-  const format = '--format=%x01%H%x1f%ad%x1f%aE%x1f%aN'
-  const args = ['log', '-z', '--numstat', '--no-renames', '--no-ext-diff', '--no-textconv', '--date=raw', format, ...rangeArguments(range)]
-  let open: HistoryCommit | undefined
-  for await (const records of recordsOf(streamGit(repository, [...args, repository.head, '--']))) {
-    const commits: HistoryCommit[] = []
-    for (const record of records) {
-      if (record[0] === 1) {
-        if (open) commits.push(open)
-        open = commitOf(record)
-      } else if (open && !edge.has(open.oid)) {
-        const change = changeOf(record)
-        if (change) open.files.push(change)
+  return visitRecords(repository, range, ['--numstat', '--date=raw', '--format=%x01%H%x1f%ad%x1f%aE%x1f%aN'], () => {
+    let open: HistoryCommit | undefined
+    return (record) => {
+      if (record !== undefined && record[0] !== 1) {
+        const change = open && !edge.has(open.oid) ? changeOf(record) : undefined
+        if (change) open?.files.push(change)
+        return
       }
+      if (open) visit(open)
+      open = record && commitOf(record)
     }
-    yield commits
+  })
+}
+
+/**
+ * Visits the path of every file that a commit changed, as bytes read as Latin-1. Only names are compared, no contents, so it costs a
+ * fraction of `visitHistory`.
+ */
+export async function visitChangedPaths(repository: Repository, range: HistoryRange, visit: (path: string) => void): Promise<Coverage> {
+  const edge = await shallowEdge(repository)
+  return visitRecords(repository, range, ['--name-only', '--format=%x01%H'], () => {
+    let isEdge = false
+    return (record) => {
+      const text = record?.toString('latin1') ?? '\x01'
+      if (text.startsWith('\x01')) isEdge = edge.has(text.slice(1))
+      else if (!isEdge) visit(text.startsWith('\n') ? text.slice(1) : text)
+    }
+  })
+}
+
+/** Takes the records of one git process in their order, and undefined at their end. A record that begins with \x01 is a commit. */
+type Reader = (record: Buffer | undefined) => void
+
+/** Most of the time goes into git's comparing, one core a process; so the history is cut into as many slices as there are cores. */
+const SLICES = Math.min(availableParallelism(), 4)
+/** Below it a second process costs more than it saves. */
+const SMALLEST_SLICE = 500
+
+async function visitRecords(repository: Repository, range: HistoryRange, args: string[], startReader: () => Reader): Promise<Coverage> {
+  const { oids, truncated } = await commitsIn(repository, range)
+  const size = Math.max(Math.ceil(oids.length / SLICES), SMALLEST_SLICE)
+  const failed = new AbortController()
+  const sliced = { ...repository, signal: AbortSignal.any([failed.signal, ...(repository.signal ? [repository.signal] : [])]) }
+  const log = ['log', '--no-walk=unsorted', '--stdin', '-z', '--no-renames', '--no-ext-diff', '--no-textconv', ...args]
+
+  async function readSlice(from: number): Promise<void> {
+    const read = startReader()
+    const input = oids.slice(from, from + size).join('\n')
+    for await (const records of recordsOf(streamGit(sliced, log, { input }))) for (const record of records) read(record)
+    read(undefined)
   }
-  if (open) yield [open]
+
+  const slices: Promise<void>[] = []
+  for (let from = 0; from < oids.length; from += size) slices.push(readSlice(from))
+  try {
+    await Promise.all(slices)
+  } catch (error) {
+    failed.abort(error)
+    await Promise.allSettled(slices)
+    throw error
+  }
+  return { commits: oids.length, truncated, shallow: repository.shallow }
 }
 
-/** The range as arguments of `git log`. */
-export function rangeArguments(range: HistoryRange): string[] {
-  return [`--max-count=${range.maxCommits}`, ...(range.since === undefined ? [] : [`--since=${range.since}`])]
-}
-
-/** Says how much of the history `commits` looked-at commits are. */
-export async function coverage(repository: Repository, range: HistoryRange, commits: number): Promise<z.infer<typeof HistoryCoverage>> {
-  const truncated = commits === range.maxCommits && (await countCommits(repository, range.since)) > commits
-  return { commits, truncated, shallow: repository.shallow }
+async function commitsIn(repository: Repository, { since, maxCommits }: HistoryRange): Promise<{ oids: string[]; truncated: boolean }> {
+  if (repository.head === undefined) return { oids: [], truncated: false }
+  const args = ['rev-list', `--max-count=${maxCommits + 1}`, ...(since === undefined ? [] : [`--since=${since}`]), repository.head, '--']
+  const { stdout } = await git(repository, args, { maxBytes: (maxCommits + 1) * 65 })
+  const oids = stdout.toString('latin1').split('\n')
+  oids.pop() // what follows the last newline
+  return { oids: oids.slice(0, maxCommits), truncated: oids.length > maxCommits }
 }
 
 /** Commits that HEAD leads to. */
-export async function countCommits(repository: Repository, since?: string): Promise<number> {
+export async function countCommits(repository: Repository): Promise<number> {
   if (repository.head === undefined) return 0
-  const from = since === undefined ? [] : [`--since=${since}`]
-  const result = await git(repository, ['rev-list', '--count', ...from, repository.head, '--'])
+  const result = await git(repository, ['rev-list', '--count', repository.head, '--'])
   return Number(result.stdout.toString('latin1'))
 }
 
@@ -89,7 +133,7 @@ export function personKey(person: { name: string; email: string }): string {
 }
 
 /** Ids of the commits at which a shallow clone was cut off. */
-export async function shallowEdge(repository: Repository): Promise<Set<string>> {
+async function shallowEdge(repository: Repository): Promise<Set<string>> {
   if (!repository.shallow) return new Set()
   const path = await git(repository, ['rev-parse', '--path-format=absolute', '--git-path', 'shallow'])
   return new Set((await readFile(path.stdout.toString('utf8').trimEnd(), 'latin1')).split('\n'))

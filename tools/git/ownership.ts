@@ -2,7 +2,7 @@ import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { listTree, openRepository, type Repository } from '../frame/git.ts'
 import { pathText } from '../frame/pathText.ts'
-import { coverage, type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, readHistory } from './history.ts'
+import { type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, visitHistory } from './history.ts'
 import { Person, RepositoryPath, repositoryFacts } from './target.ts'
 
 const MAX_FOLDERS = 200
@@ -60,42 +60,33 @@ export const ownership = operation({
   async run(input, context) {
     const repository = await openRepository(input.repository, context.signal)
     const asOf = input.asOf === undefined ? new Date() : new Date(input.asOf)
-    const authorship = startAuthorship(input.halfLifeDays)
-    for await (const commits of readHistory(repository, input)) {
-      for (const commit of commits) attribute(authorship, commit)
-      context.progress(`${authorship.commits} commits`)
+    const authorship: Authorship = {
+      asOf: asOf.getTime() / 1000,
+      halfLife: input.halfLifeDays * DAY,
+      people: new Map(),
+      folders: new Map(),
     }
-    return {
-      coverage: await coverage(repository, input, authorship.commits),
-      asOf: asOf.toISOString(),
-      ...whoKnowsWhat(authorship, await countFiles(repository), asOf.getTime() / 1000),
-    }
+    const coverage = await visitHistory(repository, input, (commit) => attribute(authorship, commit))
+    return { coverage, asOf: asOf.toISOString(), ...whoKnowsWhat(authorship, await countFiles(repository)) }
   },
 })
 
 interface Authorship {
+  /** Seconds since 1970. */
+  asOf: number
+  /** Seconds. */
   halfLife: number
-  commits: number
-  /** Ages count from the first commit seen, the newest: shares do not depend on where ages begin, and weights stay near 1. */
-  newest: number
   people: Map<string, { name: string; email: string; last: number }>
   /** Folder, as the bytes of its name read as Latin-1, to person to weight. */
   folders: Map<string, Map<string, number>>
 }
 
-function startAuthorship(halfLifeDays: number): Authorship {
-  return { halfLife: halfLifeDays * DAY, commits: 0, newest: 0, people: new Map(), folders: new Map() }
-}
-
 function attribute(authorship: Authorship, commit: HistoryCommit): void {
-  if (authorship.commits === 0) authorship.newest = commit.at
-  authorship.commits += 1
   const key = personKey(commit)
   const person = authorship.people.get(key)
-  if (person) person.last = Math.max(person.last, commit.at)
-  else authorship.people.set(key, { name: commit.name, email: commit.email, last: commit.at })
+  if (!person || commit.at >= person.last) authorship.people.set(key, { name: commit.name, email: commit.email, last: commit.at })
 
-  const weight = 0.5 ** (Math.max(authorship.newest - commit.at, 0) / authorship.halfLife)
+  const weight = 0.5 ** (Math.max(authorship.asOf - commit.at, 0) / authorship.halfLife)
   for (const file of commit.files) {
     const lines = Math.min(file.additions + file.deletions, MAX_LINES)
     if (lines === 0) continue
@@ -123,26 +114,26 @@ async function countFiles(repository: Repository): Promise<Map<string, number>> 
   return files
 }
 
-function whoKnowsWhat(authorship: Authorship, files: Map<string, number>, asOf: number) {
+function whoKnowsWhat(authorship: Authorship, files: Map<string, number>) {
   const whole = new Map<string, number>()
   for (const folder of files.keys()) {
     for (const [person, weight] of authorship.folders.get(folder) ?? []) whole.set(person, (whole.get(person) ?? 0) + weight)
   }
   const folders = [...files]
     .map(([folder, count]) => {
-      const known = knowledge(authorship, authorship.folders.get(folder) ?? new Map(), asOf)
+      const known = knowledge(authorship, authorship.folders.get(folder) ?? new Map())
       const atRisk = known.busFactor === 1 && known.holders[0]?.away === true
       return { folder: pathText(Buffer.from(folder, 'latin1')), files: count, ...known, atRisk }
     })
     .sort((a, b) => b.files - a.files || (a.folder < b.folder ? -1 : 1))
   return {
-    whole: knowledge(authorship, whole, asOf),
+    whole: knowledge(authorship, whole),
     folders: folders.slice(0, MAX_FOLDERS),
     atRisk: folders.filter(({ atRisk }) => atRisk).map(({ folder }) => folder),
   }
 }
 
-function knowledge(authorship: Authorship, weights: Map<string, number>, asOf: number): z.infer<typeof Knowledge> {
+function knowledge(authorship: Authorship, weights: Map<string, number>): z.infer<typeof Knowledge> {
   const ranked = [...weights].sort(([, a], [, b]) => b - a)
   const total = ranked.reduce((sum, [, weight]) => sum + weight, 0)
   const busFactor = fewestForHalf(
@@ -153,7 +144,9 @@ function knowledge(authorship: Authorship, weights: Map<string, number>, asOf: n
     const person = authorship.people.get(key)
     if (!person || total === 0) return []
     const { name, email, last } = person
-    return [{ name, email, share: weight / total, lastAt: new Date(last * 1000).toISOString(), away: asOf - last >= AWAY_DAYS * DAY }]
+    return [
+      { name, email, share: weight / total, lastAt: new Date(last * 1000).toISOString(), away: authorship.asOf - last >= AWAY_DAYS * DAY },
+    ]
   })
   return { busFactor, holderCount: ranked.length, holders }
 }
