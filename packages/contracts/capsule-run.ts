@@ -16,6 +16,8 @@ export interface CapsuleRunInput {
   budgets: string[]
   /** Labels of the data in `inputs`. */
   labels?: string[]
+  /** Approvals given for the whole run, e.g. for its deliverable. */
+  approvals?: string[]
   /** The step that runs this capsule, of a capsule within a capsule. */
   parent?: { run: string; step: string }
   /** Operation patterns of every capsule around this one, each of which must also allow a call. */

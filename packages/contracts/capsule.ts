@@ -103,7 +103,9 @@ export type Capsule = z.infer<typeof Capsule>
 export const StoredCapsule = z.object({
   name: CapsuleName,
   version: SemVer,
-  digest: z.string().describe('sha256: of the canonical JSON of `capsule` as stored; never of one parsed again, which may have newer defaults'),
+  digest: z
+    .string()
+    .describe('sha256: of the canonical JSON of `capsule` as stored; never of one parsed again, which may have newer defaults'),
   status: z.enum(['draft', 'validated', 'signed', 'published', 'deprecated', 'revoked']),
   yaml: z.string(),
   capsule: Capsule,

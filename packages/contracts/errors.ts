@@ -69,7 +69,14 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES
 
 /** What may go away by itself, so that trying again makes sense. Everything else needs a change or a person first. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['tool_failed', 'tool_timeout', 'tool_unavailable', 'dependency_unavailable', 'rate_limited', 'internal'])
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'tool_failed',
+  'tool_timeout',
+  'tool_unavailable',
+  'dependency_unavailable',
+  'rate_limited',
+  'internal',
+])
 
 /** True when another attempt may succeed. A tool that knows better says so in `details.retryable`. */
 export function isPassing(error: unknown): boolean {

@@ -20,6 +20,8 @@ export const Deliverable = z.strictObject({
   budget: BudgetAmount.default({}),
   /** Deliverables that must be done first. Those that an expression in `inputs` names are added by themselves. */
   dependencies: z.array(DeliverableId).default([]),
+  /** Start also when a dependency was not made; its output is then null. */
+  tolerates_missing: z.boolean().default(false),
   /**
    * The capsule that makes it and its inputs; `inputs` and `deliverables` are in scope of their expressions. An id with dashes is
    * written `deliverables["code-scan"]`.

@@ -33,7 +33,7 @@ const Drivers = z.strictObject({
   workflows: z.enum(['journal']).default('journal').describe('Engine that runs workflows.'),
   events: z.enum(['journal']).default('journal').describe('Where events are published and read.'),
   locks: z.enum(['postgres']).default('postgres').describe('Leases with fencing tokens.'),
-  cache: z.enum(['memory']).default('memory').describe('Cache; may forget at any time.'),
+  cache: z.enum(['postgres']).default('postgres').describe('Cache; may forget at any time.'),
   broadcast: z.enum(['postgres']).default('postgres').describe('Messages to every process at once.'),
   objects: z.enum(['file-system']).default('file-system').describe('Content-addressed storage.'),
   vectors: z.enum(['lancedb']).default('lancedb').describe('Vector and full-text search.'),

@@ -23,6 +23,15 @@ interface Node {
   secret?: boolean
 }
 
+const TYPES: Record<string, string> = {
+  string: 'text',
+  number: 'number',
+  integer: 'number',
+  boolean: 'true or false',
+  array: 'list',
+  object: 'JSON object',
+}
+
 /** Every setting, in the schema's order. */
 export const SETTINGS: readonly Setting[] = [...leaves(z.toJSONSchema(Config, { io: 'input' }) as Node, [])]
 
@@ -84,15 +93,6 @@ function settingOf(node: Node, path: string[]): Setting {
     description: node.description ?? '',
     isSecret: node.secret === true,
   }
-}
-
-const TYPES: Record<string, string> = {
-  string: 'text',
-  number: 'number',
-  integer: 'number',
-  boolean: 'true or false',
-  array: 'list',
-  object: 'JSON object',
 }
 
 /** `SOMA_SQL_URL` for `sql.url`: what people type, as long as it can mean only one thing. */

@@ -26,6 +26,8 @@ export interface Gate {
   pass(request: GateRequest): Promise<Decision>
   /** Forgets a tenant's policy, so that the next question reads it anew. */
   forget(tenant: string): void
+  /** Forgets every tenant's, when changes may have been missed. */
+  forgetAll(): void
 }
 
 /**
@@ -47,6 +49,8 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
   async function decide({ principal, action, context }: GateRequest): Promise<Decision> {
     parts.kill.assertRunning(killSubject({ principal, action, context }))
     if (!holds(principal, action.capability)) return lacksCapability(principal, action)
+    // Policy can't be asked whether it may be read: it is not there yet.
+    if (action.capability === POLICY_BUNDLE) return byCapability
     try {
       await loadPolicy(principal.tenant)
       return await parts.policy.decide({
@@ -80,8 +84,14 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
       throw refusal(request.action, decision)
     },
     forget: (tenant) => loading.delete(tenant),
+    forgetAll: () => loading.clear(),
   }
 }
+
+/** The capability to read a tenant's compiled policy; processes of the platform hold it. */
+export const POLICY_BUNDLE = 'policy.bundle'
+
+const byCapability: Decision = { verdict: 'allow', reasons: [], score: 1, obligations: [], policy: 'capabilities' }
 
 /** What of a question a kill switch can name. Actions on the switches themselves are never stopped, or nobody could lift one. */
 export function killSubject({ principal, action, context }: GateRequest): KillSubject {

@@ -1,7 +1,8 @@
 import { SomaError } from '@soma/contracts/errors'
-import type { Action, Decision, Effect, PolicyInput } from '@soma/contracts/policy'
+import type { Decision, Effect } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { GateRequest } from '../gate/gate.ts'
 
 /** What a route does, as the gate is asked about it. */
 export interface RouteAction {
@@ -14,12 +15,6 @@ export interface RouteAction {
   public?: true
   /** Facts about what it acts on, for rules; the path's parameters by default. */
   resource?(request: FastifyRequest): Record<string, unknown>
-}
-
-export interface GateRequest {
-  principal: Principal
-  action: Action
-  context: Partial<PolicyInput['context']>
 }
 
 /** The gate as HTTP asks it. Throws the SomaError that the caller gets when the answer is no. */

@@ -98,6 +98,12 @@ export function addRequestLife(
   app.addHook('onRequestAbort', async (request) => end(request, 499))
 }
 
+/** True for the platform's own processes: only its own key signs tokens with such a subject. */
+export function isPlatform(request: FastifyRequest): boolean {
+  const principal = request.life?.principal
+  return principal?.kind === 'service' && principal.id.startsWith('service:')
+}
+
 function requestPrincipal(this: FastifyRequest): Principal {
   return principalOf(this)
 }

@@ -3,9 +3,10 @@ import { SomaError } from '@soma/contracts/errors'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Config } from '../config/schema.ts'
+import type { GateRequest } from '../gate/gate.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTracing } from '../telemetry/tracing.ts'
-import type { GateRequest, RouteAction } from './action.ts'
+import type { RouteAction } from './action.ts'
 import { PageQuery, page } from './pagination.ts'
 import type { Server } from './server.ts'
 import { sendEvents } from './server-sent-events.ts'
@@ -236,6 +237,14 @@ describe('limits', () => {
     expect((await ask()).statusCode).toBe(401)
     expect((await ask('Bearer guess')).statusCode).toBe(429)
     expect((await server.app.inject('/health')).statusCode).toBe(200)
+  })
+
+  test('what the platform asks of itself is not counted', async () => {
+    server = await openTestServer([notes], {
+      config: { rateLimit: { perMinute: 1, unauthenticatedPerMinute: 1 } },
+      authenticate: async () => ({ id: 'service:orchestrator', kind: 'service', tenant: 'acme', capabilities: ['*'], within: [] }),
+    })
+    for (let round = 0; round < 3; round++) expect((await server.app.inject('/v1/notes/1')).statusCode).toBe(200)
   })
 
   test('guessing addresses is counted as well', async () => {

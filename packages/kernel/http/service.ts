@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { SomaError } from '@soma/contracts/errors'
+import type { Principal } from '@soma/contracts/tenant'
 import type { Analytics } from '@soma/ports/analytics/port'
 import type { Broadcast } from '@soma/ports/broadcast/port'
 import type { Cache } from '@soma/ports/cache/port'
@@ -15,7 +16,16 @@ import type { Workflows } from '@soma/ports/workflows/port'
 import { closest } from 'fastest-levenshtein'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Operations } from '../actions/operations.ts'
+import type { PerformAction } from '../actions/perform-action.ts'
+import type { Approvals } from '../approvals/approvals.ts'
+import type { TokenIssuer } from '../auth/tokens.ts'
+import type { Budgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
+import type { Gate } from '../gate/gate.ts'
+import type { Keys } from '../keys/keys.ts'
+import type { KillSwitches } from '../kill/kill-switches.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 
@@ -33,6 +43,15 @@ export interface Needs {
   analytics: Analytics
   policy: Policy
   secrets: Secrets
+  kill: KillSwitches
+  budgets: Budgets
+  approvals: Approvals
+  gate: Gate
+  operations: Operations
+  performAction: PerformAction
+  ledger: Ledger
+  keys: Keys
+  tokens: TokenIssuer
 }
 export type Need = keyof Needs
 
@@ -42,6 +61,10 @@ export interface ServiceContext {
   logger: FastifyBaseLogger
   metrics: Metrics
   tracing: Tracing
+  /** The platform's folder for what the services of this machine write beside the database: workspaces, reports. */
+  folder(name: string): Promise<string>
+  /** `fetch` to other services, by path, as the principal: without the network when the callee runs in this process. */
+  fetchAs(principal: Principal): typeof fetch
   /** Registers what ends the service's own work; run in reverse order when the process stops. */
   onStop(stopper: () => Promise<void>): void
 }

@@ -1,3 +1,6 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import type { Decision } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
@@ -29,7 +32,7 @@ const NO_STORE: IdempotencyStore = {
 /** A real server for tests of routes: everything but who calls and what the gate says. */
 export async function openTestServer(
   services: readonly Service[],
-  options: Partial<Omit<ServerParts, 'config' | 'services'>> & { config?: Partial<Config>; needs?: Partial<Needs> } = {},
+  options: Partial<Omit<ServerParts, 'config' | 'services'>> & { config?: Partial<Config>; needs?: Partial<Needs & ServiceContext> } = {},
 ): Promise<Server> {
   const config = { ...Config.parse({}), ...options.config }
   const telemetry = options.telemetry ?? {
@@ -37,7 +40,14 @@ export async function openTestServer(
     tracing: await createTracing({ version: 'test', recentSpans: 1000 }),
   }
   const logger = options.logger ?? pino({ level: 'silent' })
-  const context: ServiceContext = { config, logger, ...telemetry, onStop: () => undefined }
+  const context: ServiceContext = {
+    config,
+    logger,
+    ...telemetry,
+    folder: async (name) => name,
+    fetchAs: () => fetch,
+    onStop: () => undefined,
+  }
   return createServer({
     about: { name: 'soma', version: '0.0.0' },
     contextFor: () => ({ ...context, ...options.needs }) as ServiceContext & Needs,

@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { generate } from 'selfsigned'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createEgress, type Egress, type EgressOptions } from './egress.ts'
-import { egressRules } from './egressRules.ts'
+import { egressRules } from './egress-rules.ts'
 
 const ending: (() => unknown)[] = []
 afterEach(async () => {

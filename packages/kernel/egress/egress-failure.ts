@@ -1,5 +1,5 @@
 import { SomaError } from '@soma/contracts/errors'
-import { blocked, hostOf } from './egressRules.ts'
+import { blocked, hostOf } from './egress-rules.ts'
 
 const SENTENCES: Record<string, (host: string) => string> = {
   ENOTFOUND: (host) => `There is no host named ${host}.`,

@@ -3,8 +3,8 @@ import { lookup as systemLookup } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
 import { SomaError } from '@soma/contracts/errors'
 import { Agent, Pool, fetch as request } from 'undici'
-import { egressFailure } from './egressFailure.ts'
-import { type EgressRuleOptions, type EgressRules, egressRules, hostOf, portOf } from './egressRules.ts'
+import { egressFailure } from './egress-failure.ts'
+import { type EgressRuleOptions, type EgressRules, egressRules, hostOf, portOf } from './egress-rules.ts'
 
 export interface EgressOptions extends EgressRuleOptions {
   /** The most that a response's body, unpacked, or a request's body may hold. */
