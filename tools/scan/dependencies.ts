@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { Dependency, DependencyProblem, Ecosystem } from './dependency.ts'
 import { readDependencyFiles } from './dependencyFiles.ts'
 import { dependencyProblems } from './dependencyProblems.ts'
-import { compareText, ScanInput, ScannedCommit, sortFindings } from './finding.ts'
-import { packageUrl } from './packageUrl.ts'
+import { distinctDependencies } from './distinctDependencies.ts'
+import { ScanInput, ScannedCommit, sortFindings } from './finding.ts'
 import { openTree } from './tree.ts'
 
 export const DependenciesReport = z.object({
@@ -64,7 +64,7 @@ export const dependencies = operation({
   async run(input, { signal }) {
     const tree = await openTree(input, signal)
     const files = await readDependencyFiles(tree)
-    const list = distinct(files.lockFiles.flatMap(({ path, packages }) => packages.map((locked) => ({ ...locked, path }))))
+    const list = distinctDependencies(files)
     const problems = sortFindings(dependencyProblems(files))
     return {
       commit: tree.commit,
@@ -86,24 +86,6 @@ export const dependencies = operation({
 })
 
 const MAX_PROBLEMS = 1_000
-
-/** A package of one version that several lock files hold is one dependency: direct where any says so, of production where any does. */
-function distinct(all: Omit<Dependency, 'purl'>[]): Dependency[] {
-  const known = new Map<string, Dependency>()
-  for (const { ecosystem, name, version, direct, dev, licence, integrity, source, path } of all) {
-    const purl = packageUrl(ecosystem, name, version)
-    const same = known.get(purl)
-    if (same) {
-      same.direct ||= direct
-      same.dev &&= dev
-      same.integrity &&= integrity
-      same.licence ??= licence
-    } else known.set(purl, { ecosystem, name, version, direct, dev, purl, licence, integrity, source, path })
-  }
-  return [...known.values()].sort(
-    (a, b) => compareText(a.ecosystem, b.ecosystem) || compareText(a.name, b.name) || compareText(a.version ?? '', b.version ?? ''),
-  )
-}
 
 function countsOf(list: { direct: boolean; dev: boolean; integrity: boolean }[]) {
   return {
