@@ -20,7 +20,7 @@ export function requireName(what: string, name: string): void {
   if (bytes > MAX_NAME_BYTES) {
     throw new SomaError(
       'invalid_input',
-      `The ${what} "${[...name.slice(0, 40)].join('')}…" is ${bytes} bytes long; at most ${MAX_NAME_BYTES} are allowed. Shorten it, or use its hash.`,
+      `The ${what} "${name.slice(0, 40)}…" is ${bytes} bytes long; at most ${MAX_NAME_BYTES} are allowed. Shorten it, or use its hash.`,
       { bytes, limit: MAX_NAME_BYTES },
     )
   }

@@ -20,7 +20,7 @@ describe('cache on PostgreSQL', () => {
     await sql.pool.query('update cache.entries set value = \'"sly"\' where key = $1', [key])
     expect(await here.get('acme', key)).toBe('old')
     await there.set('acme', key, 'new', HOUR)
-    await expect.poll(() => here.get('acme', key)).toBe('new')
+    await expect.poll(() => here.get('acme', key), { timeout: 3_000 }).toBe('new')
     await Promise.all([here.close(), there.close()])
   })
 

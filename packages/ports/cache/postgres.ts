@@ -65,7 +65,7 @@ const MIGRATIONS: Migration[] = [
   },
 ]
 
-export interface PostgresCacheOptions {
+interface PostgresCacheOptions {
   /** How often expired rows are deleted. Default a minute. */
   sweepEveryMilliseconds?: number
 }

@@ -55,14 +55,14 @@ export function locksConformance(driver: string, open: () => Promise<Locks>): vo
 
     test('renewing keeps the lock beyond its time to live', async () => {
       const name = randomUUID()
-      const lease = await take(here, name, { ttlMilliseconds: 400 })
+      const lease = await take(here, name, { ttlMilliseconds: 1_500 })
       const firstExpiry = lease.expiresAt
       while (Date.now() <= firstExpiry + 50) {
-        expect(await lease.renew()).toBe(true)
         await pass(20)
+        expect(await there.tryAcquire(name, LONG)).toBeUndefined()
+        expect(await lease.renew()).toBe(true)
       }
       expect(lease.expiresAt).toBeGreaterThan(firstExpiry)
-      expect(await there.tryAcquire(name, LONG)).toBeUndefined()
     })
 
     test('a lease says it ends no later than it does', async () => {
@@ -109,7 +109,7 @@ export function locksConformance(driver: string, open: () => Promise<Locks>): vo
       const releasedAt = performance.now()
       await lease.release()
       expect((await waiting)?.token).toBeGreaterThan(lease.token)
-      expect(performance.now() - releasedAt).toBeLessThan(2_000)
+      expect(performance.now() - releasedAt).toBeLessThan(10_000)
     })
 
     test('who waits gets the lock of a holder that vanished', async () => {
@@ -125,7 +125,7 @@ export function locksConformance(driver: string, open: () => Promise<Locks>): vo
       expect(await there.acquire(name, { ...LONG, waitMilliseconds: 0 })).toBeUndefined()
       expect(await there.acquire(name, { ...LONG, waitMilliseconds: 200 })).toBeUndefined()
       expect(performance.now() - began).toBeGreaterThanOrEqual(199)
-      expect(performance.now() - began).toBeLessThan(5_000)
+      expect(performance.now() - began).toBeLessThan(10_000)
     })
 
     test('one that gives up does not hold up those behind it', async () => {

@@ -126,9 +126,10 @@ function createLease(sql: Sql, name: string, token: bigint, ttlMilliseconds: num
       return rowCount === 1
     },
     release: async () => {
+      // Not waited for until it is on disk: should a crash undo it, the lease runs out by itself.
       await sql.pool.query(
         `with released as (delete from locks.leases where name = $1 and token = $2 returning name)
-         select pg_notify('${RELEASED}', name) from released`,
+         select pg_notify('${RELEASED}', name), set_config('synchronous_commit', 'off', true) from released`,
         [name, token],
       )
     },

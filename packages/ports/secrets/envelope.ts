@@ -6,7 +6,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
 /** A value under a data key of its own, and that key under the master key. */
-export interface Envelope {
+interface Envelope {
   wrappedKey: Buffer
   sealed: Buffer
 }
