@@ -76,12 +76,14 @@ describe('checkConstitution', () => {
     ['a: !secret x', 'Line 1, column 4: Unresolved tag'],
     ['? [a]\n: 1', 'all keys must be strings'],
     [RULES.replace('Everybody may read.', '"half a character: \\uD800"'), 'can not be read as YAML: Lone surrogate'],
-    ['['.repeat(100_000), 'Maximum call stack'],
+    ['['.repeat(100_000), 'Line 1, column 65: Values are nested more than 64 deep.'],
+    [`a:\n  ${'- '.repeat(50_000)}`, 'Line 2, '],
+    ['a: '.repeat(40_000), 'Values are nested more than 64 deep.'],
     [
       `a: &a [x]\n${[...'bcdefgh'].map((key, index) => `${key}: &${key} [${`*${'abcdefg'[index]},`.repeat(9)}]`).join('\n')}`,
       'Excessive alias count',
     ],
-    [`# ${'x'.repeat(2_000_000)}`, 'a constitution has at most 1048576'],
+    [`# ${'x'.repeat(2_000_000)}`, 'a constitution has at most 131072'],
   ])('bad text is told as such: %.20s', async (text, sentence) => {
     expect((await problemsOf(text)).join('\n')).toContain(sentence)
   })

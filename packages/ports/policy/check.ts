@@ -3,7 +3,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { PolicyInput } from '@soma/contracts/policy'
 import canonicalize from 'canonicalize'
 import { closest, distance } from 'fastest-levenshtein'
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, Lexer, LineCounter, Parser, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { compileConstitution } from './compile.ts'
 import type { Policy } from './port.ts'
@@ -29,7 +29,9 @@ interface Source {
 }
 
 /** Bytes of YAML. */
-const LONGEST_TEXT = 1024 * 1024
+const LONGEST_TEXT = 128 * 1024
+/** Values within values. The YAML library recurses, and V8 ends the process when it runs out of stack within a regular expression. */
+const DEEPEST_NESTING = 64
 /** Reasons that come from the evaluator itself. */
 const BUILT_IN_RULES = ['capability-not-held', 'nothing-allows-it']
 
@@ -79,6 +81,9 @@ function readYaml(text: string): { source?: Source; problems: Problem[] } {
       problems: [{ ...start, message: `The text has ${Buffer.byteLength(text)} bytes; a constitution has at most ${LONGEST_TEXT}.` }],
     }
   }
+  const tooDeep = findTooDeep(text)
+  if (tooDeep) return { problems: [{ ...tooDeep, message: `Values are nested more than ${DEEPEST_NESTING} deep.` }] }
+
   const lines = new LineCounter()
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset)
@@ -98,6 +103,20 @@ function readYaml(text: string): { source?: Source; problems: Problem[] } {
   } catch (error) {
     return { problems: [{ ...start, message: `The text can not be read as YAML: ${error instanceof Error ? error.message : error}` }] }
   }
+}
+
+/** Where values first are nested too deep. The parser of lexemes keeps its own stack and so survives any text. */
+function findTooDeep(text: string): Pick<Problem, 'line' | 'column'> | undefined {
+  const parser = new Parser()
+  for (const lexeme of new Lexer().lex(text)) {
+    // The parser moves on as what it yields is taken.
+    Array.from(parser.next(lexeme))
+    if (parser.stack.length > DEEPEST_NESTING) {
+      const before = text.slice(0, parser.offset)
+      return { line: before.split('\n').length, column: before.length - before.lastIndexOf('\n') }
+    }
+  }
+  return undefined
 }
 
 /** Where the node stands, or the nearest one above it that exists. For a key that should not be there: where the key stands. */

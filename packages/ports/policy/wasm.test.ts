@@ -12,19 +12,23 @@ test('an evaluator that does not start is refused at once', async () => {
 })
 
 test('rules about other actions hardly cost anything', async () => {
-  const few = await medianMilliseconds(10)
-  const many = await medianMilliseconds(2000)
-  expect(many, `10 rules: ${few} ms, 2000 rules: ${many} ms`).toBeLessThan(few * 3)
+  const [few, many] = [await openWith(10), await openWith(2000)]
+  const times: { few: number; many: number }[] = []
+  // In turns, so that what else the machine does meets both.
+  for (let round = 0; round < 1000; round++)
+    times.push({ few: await timeOneDecision(few, round), many: await timeOneDecision(many, round) })
+  const [fewMedian, manyMedian] = [median(times.map((time) => time.few)), median(times.map((time) => time.many))]
+  await Promise.all([few.close(), many.close()])
+  expect(manyMedian, `10 rules: ${fewMedian} ms, 2000 rules: ${manyMedian} ms`).toBeLessThan(fewMedian * 3)
 })
 
-async function medianMilliseconds(rules: number): Promise<number> {
+async function openWith(rules: number): Promise<Policy> {
   const policy = await openWasmPolicy()
   await policy.load('acme', compileConstitution([constitutionWith(rules)]))
-  const times: number[] = []
-  for (let round = 0; round < 1000; round++) times.push(await timeOneDecision(policy, round))
-  await policy.close()
-  return times.toSorted((one, other) => one - other)[500] ?? Number.NaN
+  return policy
 }
+
+const median = (times: number[]) => times.toSorted((one, other) => one - other)[times.length / 2] ?? Number.NaN
 
 async function timeOneDecision(policy: Policy, round: number): Promise<number> {
   const start = performance.now()
