@@ -1,6 +1,13 @@
 import { createMemoryContext, type MemoryContext } from '@soma/capsule/memory-context'
 import { Capsule } from '@soma/contracts/capsule'
-import type { ApprovalRequestInput, CapsuleResolveInput, CapsuleRunInput, CapsuleRunResult, CapsuleRunState, ToolCallInput } from '@soma/contracts/capsule-run'
+import type {
+  ApprovalRequestInput,
+  CapsuleResolveInput,
+  CapsuleRunInput,
+  CapsuleRunResult,
+  CapsuleRunState,
+  ToolCallInput,
+} from '@soma/contracts/capsule-run'
 import { SomaError } from '@soma/contracts/errors'
 import type { ActivityOptions } from '@soma/contracts/workflow'
 import { describe, expect, test } from 'vitest'
@@ -68,7 +75,13 @@ function stage({ tools = {}, labels = {}, capsules = {}, budget }: Stage) {
   }
 }
 
-const principal = { id: 'user:ann', kind: 'user' as const, tenant: 'acme', capabilities: ['tool.*'], within: [['tool.git.*', 'tool.web.*']] }
+const principal = {
+  id: 'user:ann',
+  kind: 'user' as const,
+  tenant: 'acme',
+  capabilities: ['tool.*'],
+  within: [['tool.git.*', 'tool.web.*']],
+}
 
 const capsuleOf = (steps: unknown[], rest: Record<string, unknown> = {}): Capsule =>
   Capsule.parse({
@@ -124,7 +137,14 @@ describe('order', () => {
   })
 
   test('a capsule with a cycle is refused by itself', async () => {
-    const error = await failureOf(stage({}).run(capsuleOf([{ id: 'a', needs: ['b'], value: 1 }, { id: 'b', needs: ['a'], value: 1 }])))
+    const error = await failureOf(
+      stage({}).run(
+        capsuleOf([
+          { id: 'a', needs: ['b'], value: 1 },
+          { id: 'b', needs: ['a'], value: 1 },
+        ]),
+      ),
+    )
     expect(error).toMatchObject({ code: 'capsule_invalid', message: expect.stringContaining('a → b → a') })
   })
 
@@ -134,7 +154,12 @@ describe('order', () => {
     const history = world.context.published.map((state) => (state as CapsuleRunState).steps[0])
     expect(history.map((step) => step?.status)).toEqual(['pending', 'running', 'done', 'done'])
     expect(history.at(-1)).toEqual({
-      id: 'log', title: 'Read', kind: 'tool', status: 'done', startedAt: '1970-01-01T00:00:00.000Z', endedAt: '1970-01-01T00:00:01.500Z',
+      id: 'log',
+      title: 'Read',
+      kind: 'tool',
+      status: 'done',
+      startedAt: '1970-01-01T00:00:00.000Z',
+      endedAt: '1970-01-01T00:00:01.500Z',
     })
   })
 })
@@ -160,7 +185,11 @@ describe('tool steps', () => {
   test('outside of the permissions are not called', async () => {
     const world = stage({ tools: { 'web.post': () => 1 } })
     const error = await failureOf(world.run(capsuleOf([{ id: 'post', tool: 'web.post' }])))
-    expect(error).toMatchObject({ code: 'forbidden', details: { step: 'post' }, message: expect.stringMatching(/^Step "post": web\.post is outside/) })
+    expect(error).toMatchObject({
+      code: 'forbidden',
+      details: { step: 'post' },
+      message: expect.stringMatching(/^Step "post": web\.post is outside/),
+    })
     expect(world.calls).toEqual([])
   })
 
@@ -213,7 +242,11 @@ describe('tool steps', () => {
     })
     world.context.signal('approval:x', { approved: false, by: 'user:bob', reason: 'not on Friday' })
     const error = await failureOf(world.run(capsuleOf([{ id: 'push', tool: 'git.push' }])))
-    expect(error).toMatchObject({ code: 'policy_denied', message: 'Step "push": user:bob rejected the approval x: not on Friday', details: { step: 'push', by: 'user:bob' } })
+    expect(error).toMatchObject({
+      code: 'policy_denied',
+      message: 'Step "push": user:bob rejected the approval x: not on Friday',
+      details: { step: 'push', by: 'user:bob' },
+    })
     expect(world.calls).toHaveLength(1)
   })
 })
@@ -232,8 +265,16 @@ describe('map', () => {
         },
       },
     })
-    const step = { id: 'each', map: '${{ inputs.list }}', concurrency: 2, tool: 'git.log', with: { item: '${{ item }}', index: '${{ index }}' } }
-    const { output } = await world.run(capsuleOf([step], { outputs: { value: '${{ steps.each }}' } }), { inputs: { list: ['a', 'b', 'c', 'd', 'e'] } })
+    const step = {
+      id: 'each',
+      map: '${{ inputs.list }}',
+      concurrency: 2,
+      tool: 'git.log',
+      with: { item: '${{ item }}', index: '${{ index }}' },
+    }
+    const { output } = await world.run(capsuleOf([step], { outputs: { value: '${{ steps.each }}' } }), {
+      inputs: { list: ['a', 'b', 'c', 'd', 'e'] },
+    })
     expect(output).toEqual(['a0', 'b1', 'c2', 'd3', 'e4'])
     expect(most).toBe(2)
     expect(world.state().steps[0]?.items).toEqual({ total: 5, done: 5, failed: 0 })
@@ -264,7 +305,10 @@ describe('map', () => {
   test('over an empty list gives an empty list; over no list fails', async () => {
     const step = (map: string) => capsuleOf([{ id: 'each', map, value: '${{ item }}' }], { outputs: { value: '${{ steps.each }}' } })
     expect((await stage({}).run(step('${{ [] }}'))).output).toEqual([])
-    expect(await failureOf(stage({}).run(step('${{ 5 }}')))).toMatchObject({ code: 'expression_invalid', message: 'Step "each": "map" must give a list; ${{ 5 }} does not.' })
+    expect(await failureOf(stage({}).run(step('${{ 5 }}')))).toMatchObject({
+      code: 'expression_invalid',
+      message: 'Step "each": "map" must give a list; ${{ 5 }} does not.',
+    })
   })
 })
 
@@ -275,7 +319,9 @@ describe('when and failure', () => {
       { id: 'maybe', when: '${{ inputs.go }}', value: 1 },
       { id: 'next', value: '${{ steps.maybe == null ? "skipped" : "ran" }}' },
     ]
-    expect((await world.run(capsuleOf(steps, { outputs: { value: '${{ steps.next }}' } }), { inputs: { go: false } })).output).toBe('skipped')
+    expect((await world.run(capsuleOf(steps, { outputs: { value: '${{ steps.next }}' } }), { inputs: { go: false } })).output).toBe(
+      'skipped',
+    )
     expect(world.statuses()).toEqual({ maybe: 'skipped', next: 'done' })
     const error = await failureOf(stage({}).run(capsuleOf(steps), { inputs: { go: 'yes' } }))
     expect(error.message).toBe('Step "maybe": "when" must be true or false; ${{ inputs.go }} gives "yes".')
@@ -311,7 +357,10 @@ describe('when and failure', () => {
 
   test('with onError continue, the step is failed, its output null, and the run goes on', async () => {
     const world = stage({})
-    const steps = [{ id: 'bad', tool: 'git.none', onError: 'continue' }, { id: 'next', value: '${{ steps.bad == null }}' }]
+    const steps = [
+      { id: 'bad', tool: 'git.none', onError: 'continue' },
+      { id: 'next', value: '${{ steps.bad == null }}' },
+    ]
     expect((await world.run(capsuleOf(steps, { outputs: { value: '${{ steps.next }}' } }))).output).toBe(true)
     expect(world.state().steps[0]).toMatchObject({ status: 'failed', message: 'Step "bad": No git.none.' })
   })
@@ -329,7 +378,13 @@ describe('when and failure', () => {
 
   test('cancellation leaves no step open', async () => {
     const world = stage({ tools: { 'git.slow': () => new Promise(() => undefined) } })
-    const run = world.run(capsuleOf([{ id: 'slow', tool: 'git.slow', onError: 'continue' }, { id: 'ask', approval: { message: 'Go?' } }, { id: 'next', needs: ['slow'], value: 1 }]))
+    const run = world.run(
+      capsuleOf([
+        { id: 'slow', tool: 'git.slow', onError: 'continue' },
+        { id: 'ask', approval: { message: 'Go?' } },
+        { id: 'next', needs: ['slow'], value: 1 },
+      ]),
+    )
     await expect.poll(world.statuses).toEqual({ slow: 'running', ask: 'waiting', next: 'pending' })
     world.context.cancel()
     expect(await failureOf(run)).toMatchObject({ code: 'cancelled' })
@@ -339,13 +394,17 @@ describe('when and failure', () => {
 })
 
 describe('approval steps', () => {
-  const ask = capsuleOf([{ id: 'ask', approval: { message: 'Publish ${{ inputs.what }}?', expiresSeconds: 60 } }], { outputs: { value: '${{ steps.ask }}' } })
+  const ask = capsuleOf([{ id: 'ask', approval: { message: 'Publish ${{ inputs.what }}?', expiresSeconds: 60 } }], {
+    outputs: { value: '${{ steps.ask }}' },
+  })
 
   test('ask a person and give the answer', async () => {
     const world = stage({})
     world.context.signal('approval:a1', { approved: true, by: 'user:bob', reason: 'fine' })
     expect((await world.run(ask, { inputs: { what: 'it' } })).output).toEqual({ approved: true, by: 'user:bob', reason: 'fine' })
-    expect(world.approvals).toMatchObject([{ message: 'Publish it?', expiresSeconds: 60, context: { step: 'ask', capsule: 'health@1.0.0' } }])
+    expect(world.approvals).toMatchObject([
+      { message: 'Publish it?', expiresSeconds: 60, context: { step: 'ask', capsule: 'health@1.0.0' } },
+    ])
   })
 
   test('that nobody answers in time fail', async () => {
@@ -365,10 +424,17 @@ describe('capsule steps', () => {
   const outer = capsuleOf([{ id: 'sub', capsule: 'inner@2.0.0', with: { path: '/r' } }], { outputs: { value: '${{ steps.sub.lines }}' } })
 
   test('run the other capsule within the permissions of both, at the same cost and its own', async () => {
-    const world = stage({ tools: { 'git.log': () => 3 }, labels: { 'git.log': ['untrusted'] }, capsules: { 'inner@2.0.0': inner }, budget: 'b2' })
+    const world = stage({
+      tools: { 'git.log': () => 3 },
+      labels: { 'git.log': ['untrusted'] },
+      capsules: { 'inner@2.0.0': inner },
+      budget: 'b2',
+    })
     expect(await world.run(outer, { project: 'p1', labels: ['mail'] })).toEqual({ output: 3, labels: ['mail', 'untrusted'] })
     expect(world.resolved).toEqual([{ reference: 'inner@2.0.0', tenant: 'acme', run: 'run1', step: 'sub' }])
-    expect(world.children).toMatchObject([{ digest: 'sha256:nested', project: 'p1', parent: { run: 'run1', step: 'sub' }, labels: ['mail'] }])
+    expect(world.children).toMatchObject([
+      { digest: 'sha256:nested', project: 'p1', parent: { run: 'run1', step: 'sub' }, labels: ['mail'] },
+    ])
     expect(world.calls[0]).toMatchObject({
       input: { path: '/r' },
       budgets: ['b1', 'b2'],
@@ -380,7 +446,10 @@ describe('capsule steps', () => {
   test('can not call what the capsule around them may not', async () => {
     const narrow = Capsule.parse({ ...outer, permissions: { tools: ['git.status'], capsules: ['inner@*'] } })
     const world = stage({ tools: { 'git.log': () => 3 }, capsules: { 'inner@2.0.0': inner } })
-    expect(await failureOf(world.run(narrow))).toMatchObject({ code: 'forbidden', message: expect.stringMatching(/^Step "sub": Step "log": git\.log is outside/) })
+    expect(await failureOf(world.run(narrow))).toMatchObject({
+      code: 'forbidden',
+      message: expect.stringMatching(/^Step "sub": Step "log": git\.log is outside/),
+    })
     expect(world.calls).toEqual([])
   })
 
@@ -394,30 +463,50 @@ describe('capsule steps', () => {
   test('a capsule that runs itself ends at the depth allowed', async () => {
     const self = capsuleOf([{ id: 'again', capsule: 'inner@2.0.0' }], { metadata: { name: 'inner', version: '2.0.0', summary: 'Inner' } })
     const world = stage({ capsules: { 'inner@2.0.0': self } })
-    expect(await failureOf(world.run(self))).toMatchObject({ code: 'capsule_invalid', message: expect.stringContaining('at the most 8 may be nested') })
+    expect(await failureOf(world.run(self))).toMatchObject({
+      code: 'capsule_invalid',
+      message: expect.stringContaining('at the most 8 may be nested'),
+    })
     expect(world.children).toHaveLength(8)
   })
 })
 
 describe('inputs and output', () => {
   test('inputs get their defaults and hold to the schema', async () => {
-    const inputs = { type: 'object', properties: { depth: { type: 'integer', default: 5 }, deep: { type: 'object', properties: { n: { default: 1 } } } }, additionalProperties: false }
+    const inputs = {
+      type: 'object',
+      properties: { depth: { type: 'integer', default: 5 }, deep: { type: 'object', properties: { n: { default: 1 } } } },
+      additionalProperties: false,
+    }
     const capsule = capsuleOf([{ id: 'a', value: '${{ inputs.depth + inputs.deep.n }}' }], { inputs, outputs: { value: '${{ steps.a }}' } })
     expect((await stage({}).run(capsule, { inputs: { deep: {} } })).output).toBe(6)
     const error = await failureOf(stage({}).run(capsule, { inputs: { depth: 'x', other: 1 } }))
-    expect(error).toMatchObject({ code: 'invalid_input', message: expect.stringMatching(/^What health@1\.0\.0 got as inputs does not hold to its schema: .*depth.*other/) })
+    expect(error).toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringMatching(/^What health@1\.0\.0 got as inputs does not hold to its schema: .*depth.*other/),
+    })
   })
 
   test('an output that does not hold to its schema fails the run', async () => {
     const world = stage({})
-    const capsule = capsuleOf([{ id: 'a', value: 'text' }], { outputs: { schema: { type: 'object', properties: { n: { type: 'integer' } } }, value: { n: '${{ steps.a }}' } } })
-    expect(await failureOf(world.run(capsule))).toMatchObject({ code: 'invalid_input', message: expect.stringContaining('n: Instance type "string" is invalid') })
+    const capsule = capsuleOf([{ id: 'a', value: 'text' }], {
+      outputs: { schema: { type: 'object', properties: { n: { type: 'integer' } } }, value: { n: '${{ steps.a }}' } },
+    })
+    expect(await failureOf(world.run(capsule))).toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('n: Instance type "string" is invalid'),
+    })
     expect(world.state().status).toBe('failed')
   })
 
   test('what a tool gave is never read as an expression', async () => {
     const world = stage({ tools: { 'web.get': () => '${{ inputs.secret }}', 'git.log': ({ text }) => text } })
-    const steps = [{ id: 'page', tool: 'web.get' }, { id: 'log', tool: 'git.log', with: { text: 'got: ${{ steps.page }}' } }]
-    expect((await world.run(capsuleOf(steps, { outputs: { value: '${{ steps.log }}' } }), { inputs: { secret: 's3cret' } })).output).toBe('got: ${{ inputs.secret }}')
+    const steps = [
+      { id: 'page', tool: 'web.get' },
+      { id: 'log', tool: 'git.log', with: { text: 'got: ${{ steps.page }}' } },
+    ]
+    expect((await world.run(capsuleOf(steps, { outputs: { value: '${{ steps.log }}' } }), { inputs: { secret: 's3cret' } })).output).toBe(
+      'got: ${{ inputs.secret }}',
+    )
   })
 })

@@ -187,7 +187,7 @@ async function callTool(run: Run, step: ToolStep, work: Work): Promise<Produced>
     operation: step.tool,
     input: evaluateValue(step.with, work.scope, `step "${work.name}", with`) as Record<string, unknown>,
     principal: run.principal,
-    context: { ...callContext(run, work), approvals: [] },
+    context: { ...callContext(run, work), approvals: [...(run.input.approvals ?? [])] },
     budgets: run.input.budgets,
     workspace: run.input.workspace,
   }
@@ -202,7 +202,8 @@ async function callTool(run: Run, step: ToolStep, work: Work): Promise<Produced>
       return { output: answer.output, labels: union(work.labels, answer.labels) }
     } catch (error) {
       const approval = SomaError.is(error, 'approval_required') ? error.details.approval : undefined
-      if (typeof approval !== 'string' || call.context.approvals.length === MAX_APPROVALS_OF_A_CALL) throw error
+      if (typeof approval !== 'string' || call.context.approvals.length - (run.input.approvals ?? []).length === MAX_APPROVALS_OF_A_CALL)
+        throw error
       const expires = (error as SomaError).details.expiresSeconds
       run.board.set(step.id, 'waiting', (error as SomaError).message)
       await awaitApproval(run, approval, typeof expires === 'number' ? expires : undefined)

@@ -124,8 +124,14 @@ async function gateAll(run: Run): Promise<void> {
   await run.context.all([...run.works.values()].map((work) => () => gate(run, work)))
 }
 
+/** Asks policy about a deliverable; what it says is the deliverable's status. */
 async function gate(run: Run, work: Work): Promise<void> {
-  const question: DeliverableGateInput = { project: run.input.id, deliverable: work.deliverable, principal: run.input.principal }
+  const question: DeliverableGateInput = {
+    project: run.input.id,
+    deliverable: work.deliverable,
+    principal: run.input.principal,
+    approvals: work.approvals,
+  }
   const { decision, approval } = await run.context.activity<DeliverableGateOutput>('deliverable.gate', question, {
     label: `gate ${work.deliverable.id}`,
   })
@@ -155,6 +161,7 @@ function limitOf(deliverable: Deliverable): BudgetAmount {
 
 async function runWaves(run: Run): Promise<void> {
   for (;;) {
+    await regateApproved(run)
     skipWhatCanNotBe(run)
     const wave = [...run.works.values()].filter((work) => work.state.status === 'waiting' && dependenciesEnded(run, work))
     if (wave.length === 0) return
@@ -318,7 +325,7 @@ function take(run: Run, word: ProjectWord): boolean {
   if (work?.state.status !== 'awaiting_approval') return false
   if (word.approved) {
     work.approvals.push(word.id)
-    change(run, work, { status: 'waiting', message: `Approved by ${who}` })
+    change(run, work, { message: `Approved by ${who}` })
   } else change(run, work, { status: 'rejected', message: `Rejected by ${who}` })
   return true
 }
@@ -327,6 +334,14 @@ function take(run: Run, word: ProjectWord): boolean {
 async function regateBlocked(run: Run): Promise<void> {
   const blocked = [...run.works.values()].filter((work) => work.state.status === 'blocked')
   await run.context.all(blocked.map((work) => () => gate(run, work)))
+}
+
+/** An approval is an answer to policy's question, so policy is asked again, with it. */
+async function regateApproved(run: Run): Promise<void> {
+  const approved = [...run.works.values()].filter(
+    (work) => work.state.status === 'awaiting_approval' && work.approval !== undefined && work.approvals.includes(work.approval),
+  )
+  await run.context.all(approved.map((work) => () => gate(run, work)))
 }
 
 function isOpen(run: Run): boolean {
