@@ -29,6 +29,8 @@ export interface DeliverableGateInput {
   project: string
   deliverable: Deliverable
   principal: Principal
+  /** Given for it by people. */
+  approvals: string[]
 }
 
 /** What the gate said. `approval` is the id of what a person must decide when the verdict is needs_approval. */
@@ -71,7 +73,7 @@ export interface ProjectFacts {
   budget: { limit: BudgetAmount; spent: BudgetAmount }
   approvals: { id: string; action: string; status: string; decidedBy?: string; deliverable?: string }[]
   /** Decisions about actions that were carried out. */
-  decisions: { total: number; allowed: number; denied: number; approvals: number; meanScore: number }
+  decisions: { total: number; allowed: number; denied: number; meanScore: number }
   review?: GovernanceVerdict
   ledger: { position: string; hash: string }
 }

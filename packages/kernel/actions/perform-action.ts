@@ -110,7 +110,12 @@ export function createActions(parts: ActionParts): PerformAction {
 
   async function passGate(request: ActionRequest, action: Action, record: ActionRecord): Promise<Decision> {
     const { principal, context } = request
-    const granted = await approvals.granted(principal.tenant, context.approvals ?? [], action.name, action.arguments)
+    const granted = await approvals.granted(principal.tenant, context.approvals ?? [], {
+      action: action.name,
+      arguments: action.arguments,
+      project: context.project,
+      deliverable: context.deliverable,
+    })
     try {
       return await gate.pass({ principal, action, context: { ...context, approvals: granted } })
     } catch (error) {
@@ -230,7 +235,10 @@ export function createActions(parts: ActionParts): PerformAction {
   /** Only a person can find out what happened. An approval means: it did not happen, do it now. */
   async function askWhetherToRepeat(request: ActionRequest, action: Action): Promise<void> {
     const question: Action = { ...action, name: `repeat.${action.name}` }
-    const granted = await approvals.granted(request.principal.tenant, request.context.approvals ?? [], question.name, question.arguments)
+    const granted = await approvals.granted(request.principal.tenant, request.context.approvals ?? [], {
+      action: question.name,
+      arguments: question.arguments,
+    })
     if (granted.length > 0) return
     const text = `${action.name} may or may not have happened before an interruption, and there is no way to look. Find out by hand: approve to do it now, reject if it is done or must not be.`
     const refused = new SomaError('approval_required', text, {

@@ -57,9 +57,19 @@ export interface Approvals {
   decide(request: { tenant: string; id: string; approve: boolean; by: string; note?: string }): Promise<Approval>
   get(tenant: string, id: string): Promise<Approval | undefined>
   list(tenant: string, query?: { status?: Approval['status']; project?: string; after?: string; limit?: number }): Promise<Approval[]>
-  /** Those of the ids that were approved for exactly this action and these arguments. */
-  granted(tenant: string, ids: readonly string[], action: string, args: unknown): Promise<string[]>
+  /**
+   * Those of the ids that were approved for exactly this action and these arguments. The approval of a deliverable, which is bound to
+   * its capsule and inputs, covers what that deliverable does.
+   */
+  granted(
+    tenant: string,
+    ids: readonly string[],
+    what: { action: string; arguments: unknown; project?: string; deliverable?: string },
+  ): Promise<string[]>
 }
+
+/** The action that policy is asked about before a deliverable is begun. */
+export const DELIVERABLE_START = 'deliverable.start'
 
 /** What binds an approval to what will be done. */
 export function approvalDigest(action: string, args: unknown): string {
@@ -138,11 +148,12 @@ export async function openApprovals({ sql, journal }: { sql: Sql; journal: Journ
       )
       return rows.map(fromRow)
     },
-    async granted(tenant, ids, action, args) {
+    async granted(tenant, ids, what) {
       if (ids.length === 0) return []
       const { rows } = await sql.pool.query(
-        `select id from approvals.approvals where tenant = $1 and id = any($2) and status = 'approved' and digest = $3`,
-        [tenant, ids, approvalDigest(action, args)],
+        `select id from approvals.approvals where tenant = $1 and id = any($2) and status = 'approved'
+         and (digest = $3 or action = $4 and project = $5 and deliverable = $6)`,
+        [tenant, ids, approvalDigest(what.action, what.arguments), DELIVERABLE_START, what.project ?? null, what.deliverable ?? null],
       )
       return rows.map((row) => row.id as string)
     },

@@ -44,7 +44,7 @@ export async function openTestServer(
     config,
     logger,
     ...telemetry,
-    folder: async (name) => name,
+    folder: (name) => mkdtemp(join(tmpdir(), `soma-${name}-`)),
     fetchAs: () => fetch,
     onStop: () => undefined,
   }

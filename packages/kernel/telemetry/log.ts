@@ -4,29 +4,62 @@ import { activeTrace } from './tracing.ts'
 
 export type { Logger }
 
-const SECRET_FIELDS = [
+/** Fields that hold secrets, in lower case and without dashes and underscores. */
+const SECRET_FIELDS = new Set([
   'authorization',
   'cookie',
-  'set-cookie',
+  'setcookie',
   'password',
   'passphrase',
   'secret',
   'secrets',
+  'clientsecret',
   'token',
-  'accessToken',
-  'refreshToken',
-  'apiKey',
-  'api_key',
-  'privateKey',
+  'accesstoken',
+  'refreshtoken',
+  'apikey',
+  'xapikey',
+  'privatekey',
   'credentials',
-  'connectionString',
-]
-const quoted = (field: string) => (/^\w+$/.test(field) ? field : `["${field}"]`)
-const below = (parent: string, field: string) => (quoted(field).startsWith('[') ? `${parent}${quoted(field)}` : `${parent}.${field}`)
-const REDACTED = SECRET_FIELDS.flatMap((field) => [quoted(field), below('*', field), below('*.*', field)])
+  'connectionstring',
+])
+const DEEPEST = 6
 
-/** Credentials by their look, wherever in a line they stand: API keys, bearer tokens, JWTs, the password in a URL. */
+/** The same fields with the secret ones replaced, at any depth; itself when there are none. pino's own redaction takes 150 µs a line for this list. */
+function withoutSecrets(fields: Record<string, unknown>, depth = 0): Record<string, unknown> {
+  let shown = fields
+  for (const [name, value] of Object.entries(fields)) {
+    const kept = isSecretField(name) ? '[secret]' : valueWithoutSecrets(value, depth)
+    if (kept === value) continue
+    if (shown === fields) shown = { ...fields }
+    shown[name] = kept
+  }
+  return shown
+}
+
+function valueWithoutSecrets(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || depth === DEEPEST) return value
+  if (Array.isArray(value)) return value.map((item) => valueWithoutSecrets(item, depth + 1))
+  const isPlain = [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  return isPlain ? withoutSecrets(value as Record<string, unknown>, depth + 1) : value
+}
+
+const secretNames = new Map<string, boolean>()
+function isSecretField(name: string): boolean {
+  const known = secretNames.get(name)
+  if (known !== undefined) return known
+  const isSecret = SECRET_FIELDS.has(name.toLowerCase().replace(/[-_]/g, ''))
+  // Names come from code, so there are few; what comes from data does not fill the memory.
+  if (secretNames.size < 1000) secretNames.set(name, isSecret)
+  return isSecret
+}
+
+/** Credentials by their look, wherever in a line they stand: API keys, bearer tokens, JWTs, the password in a URL, what a child logger was bound to. */
 const CREDENTIALS: readonly [RegExp, string][] = [
+  [
+    /"((?:x-)?api-?_?key|(?:set-)?cookie|authorization|password|passphrase|(?:client_?|access_?|refresh_?)?(?:secret|token))":"(?:[^"\\]|\\.)+"/gi,
+    '"$1":"[secret]"',
+  ],
   [/soma_[0-9a-f]{24}_[\w-]{43}/g, 'soma_[secret]'],
   [/\beyJ[\w-]+\.eyJ[\w-]+\.[\w-]*/g, '[token]'],
   [/\b(Bearer|Basic) [\w~+/.=-]{8,}/gi, '$1 [secret]'],
@@ -46,8 +79,8 @@ export async function createLogger(config: Config['log'], destination?: Destinat
     level: config.level,
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: REDACTED, censor: '[secret]' },
+    formatters: { level: (label: string) => ({ level: label }), log: (fields: Record<string, unknown>) => withoutSecrets(fields) },
+    serializers: { err: (error: Error) => withoutSecrets({ ...pino.stdSerializers.err(error) }) },
     hooks: { streamWrite: withoutCredentials },
     mixin: () => {
       const active = activeTrace()

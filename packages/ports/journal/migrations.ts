@@ -11,8 +11,8 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
       create table entries (
         position bigint generated always as identity primary key,
         xid xid8 not null default pg_current_xact_id(),
-        tenant text not null,
-        stream text not null,
+        tenant text collate "C" not null,
+        stream text collate "C" not null,
         seq integer not null check (seq > 0),
         kind text not null,
         at timestamptz(3) not null,

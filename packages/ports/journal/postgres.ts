@@ -34,13 +34,11 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       )
       return rows.map(toEntry)
     },
-    async tail({ after, tenant, streamPrefix, kinds, limit = 1000, includeUnsettled = false }) {
+    async tail(query) {
+      const { where, values } = tailCondition(query)
       const { rows } = await sql.pool.query(
-        `select ${FIELDS} from journal.entries
-         where position > $1 and ($6 or xid < pg_snapshot_xmin(pg_current_snapshot()))
-           and ($2::text is null or tenant = $2) and ($3::text is null or starts_with(stream, $3)) and ($4::text[] is null or kind = any($4))
-         order by position limit $5`,
-        [after, tenant ?? null, streamPrefix ?? null, kinds ?? null, limit, includeUnsettled],
+        `select ${FIELDS} from journal.entries where ${where} order by position limit ${query.limit ?? 1000}`,
+        values,
       )
       return rows.map(toEntry)
     },
@@ -64,6 +62,31 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       await stopListening()
     },
   }
+}
+
+/** Only the conditions asked for, so that the planner sees which index serves them. */
+function tailCondition({ after, tenant, streamPrefix, kinds, includeUnsettled }: Parameters<Journal['tail']>[0]): {
+  where: string
+  values: unknown[]
+} {
+  const values: unknown[] = [after]
+  const conditions = ['position > $1']
+  const add = (condition: (place: string) => string, value: unknown) => {
+    values.push(value)
+    conditions.push(condition(`$${values.length}`))
+  }
+  if (!includeUnsettled) conditions.push('xid < pg_snapshot_xmin(pg_current_snapshot())')
+  if (tenant !== undefined) add((place) => `tenant = ${place}`, tenant)
+  if (kinds) add((place) => `kind = any(${place})`, kinds)
+  if (streamPrefix) {
+    // A range over the index (tenant, stream, seq), whose order is that of bytes.
+    add((place) => `stream >= ${place}`, streamPrefix)
+    add(
+      (place) => `stream < ${place}`,
+      streamPrefix.slice(0, -1) + String.fromCharCode(streamPrefix.charCodeAt(streamPrefix.length - 1) + 1),
+    )
+  }
+  return { where: conditions.join(' and '), values }
 }
 
 function toEntry(row: Omit<JournalEntry, 'at'> & { at: Date }): JournalEntry {

@@ -1,0 +1,81 @@
+import { Readable } from 'node:stream'
+import { SomaError } from '@soma/contracts/errors'
+import type { ServiceApp } from '@soma/kernel/http/service'
+import type { Ledger } from '@soma/kernel/ledger/ledger'
+import type { Journal } from '@soma/ports/journal/port'
+import type { Objects } from '@soma/ports/objects/port'
+import type { Workflows } from '@soma/ports/workflows/port'
+import { z } from 'zod'
+import { viewProject } from '../project-view.ts'
+
+const MEDIA_TYPES = { html: 'text/html; charset=utf-8', json: 'application/json' } as const
+
+interface Parts {
+  workflows: Workflows
+  objects: Objects
+  journal: Journal
+  ledger: Ledger
+}
+
+export function projectReportRoutes(app: ServiceApp, { workflows, objects, journal, ledger }: Parts): void {
+  app.get(
+    '/v1/projects/:id/report',
+    {
+      config: { action: { name: 'http.reports.read', capability: 'project.read', effect: 'read' } },
+      schema: {
+        summary: 'The report: a page for people, or its JSON twin',
+        params: z.object({ id: z.string() }),
+        querystring: z.object({ format: z.enum(['html', 'json']).default('html') }),
+      },
+    },
+    async (request, reply) => {
+      const { tenant } = request.principal
+      const { format } = request.query
+      const project = await viewProject(workflows, tenant, request.params.id)
+      const digest = project.report?.[format]
+      if (!digest)
+        throw new SomaError('not_found', `Project ${project.id} has no report yet; it is ${project.status}.`, { status: project.status })
+      return reply
+        .type(MEDIA_TYPES[format])
+        .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:")
+        .send(Buffer.from(await objects.get(tenant, digest)))
+    },
+  )
+
+  app.get(
+    '/v1/projects/:id/evidence',
+    {
+      config: { action: { name: 'http.evidence.read', capability: 'audit.read', effect: 'read' } },
+      schema: {
+        summary: 'Every decision and effect of a project as JSON lines, verifiable offline with "soma audit verify"',
+        params: z.object({ id: z.string() }),
+      },
+    },
+    async (request, reply) => {
+      const { tenant } = request.principal
+      const { id } = await viewProject(workflows, tenant, request.params.id)
+      await ledger.checkpoint(tenant)
+      const streams = await streamsOf(journal, tenant, id)
+      return reply.type('application/x-ndjson').send(Readable.from(asLines(ledger.exportStreams(tenant, streams))))
+    },
+  )
+}
+
+/** Streams of a project's runs and of their actions; runs are named after the project. */
+async function streamsOf(journal: Journal, tenant: string, project: string): Promise<string[]> {
+  const streams = new Set<string>()
+  for (const streamPrefix of [`run/${project}`, `action/run/${project}`]) {
+    for (let after = '0'; ; ) {
+      const page = await journal.tail({ after, tenant, streamPrefix, limit: 5000 })
+      for (const entry of page) streams.add(entry.stream)
+      const last = page.at(-1)
+      if (!last) break
+      after = last.position
+    }
+  }
+  return [...streams]
+}
+
+async function* asLines(lines: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const line of lines) yield `${JSON.stringify(line)}\n`
+}

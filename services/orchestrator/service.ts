@@ -1,0 +1,42 @@
+import { defineService } from '@soma/kernel/http/service'
+import { createActivities } from './activities/activities.ts'
+import { announceChanges } from './announce-changes.ts'
+import { approvalRoutes } from './routes/approvals.ts'
+import { killSwitchRoutes } from './routes/kill-switches.ts'
+import { projectReportRoutes } from './routes/project-reports.ts'
+import { projectRoutes } from './routes/projects.ts'
+import { runRoutes } from './routes/runs.ts'
+import { agentTaskWorkflow } from './workflows/agent-task.workflow.ts'
+import { capsuleWorkflow } from './workflows/capsule.workflow.ts'
+import { projectWorkflow } from './workflows/project.workflow.ts'
+
+export const orchestrator = defineService({
+  name: 'orchestrator',
+  summary: 'Runs of capsules and projects, their approvals and kill switches.',
+  needs: [
+    'workflows',
+    'performAction',
+    'operations',
+    'gate',
+    'budgets',
+    'approvals',
+    'kill',
+    'journal',
+    'ledger',
+    'objects',
+    'broadcast',
+    'sql',
+  ],
+  routes(app, context) {
+    projectRoutes(app, context)
+    projectReportRoutes(app, context)
+    runRoutes(app, context)
+    approvalRoutes(app, context)
+    killSwitchRoutes(app, context)
+  },
+  async start(context) {
+    const { workflows } = context
+    context.onStop(announceChanges(context))
+    await workflows.start({ workflows: [projectWorkflow, agentTaskWorkflow, capsuleWorkflow], activities: createActivities(context) })
+  },
+})
