@@ -1,7 +1,7 @@
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { openRepository } from '../frame/git.ts'
-import { type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, visitHistory } from './history.ts'
+import { type HistoryCommit, HistoryCoverage, HistoryLimits, isoTime, personKey, visitHistory } from './history.ts'
 import { Person, RepositoryPath, repositoryFacts } from './target.ts'
 
 const MAX_AUTHORS = 100
@@ -85,7 +85,7 @@ function count(tally: Tally, commit: HistoryCommit): void {
 
   const key = personKey(commit)
   const author = tally.authors.get(key) ?? { ...nothing(), name: commit.name, email: commit.email }
-  if (commit.at >= author.last) author.name = commit.name // who changed their name goes by the latest
+  if (commit.at >= author.last) Object.assign(author, { name: commit.name, email: commit.email }) // who changed them goes by the latest
   tally.authors.set(key, author)
   add(tally, commit)
   add(author, commit)
@@ -107,15 +107,11 @@ function sumUp(tally: Tally): Omit<z.infer<typeof Activity>, 'coverage'> {
   return {
     additions: tally.additions,
     deletions: tally.deletions,
-    ...(tally.commits > 0 && { firstAt: iso(tally.first), lastAt: iso(tally.last) }),
-    weeks: weeks.map(([week, commits]) => ({ week: iso((week * 7 - 3) * DAY).slice(0, 10), commits })),
+    ...(tally.commits > 0 && { firstAt: isoTime(tally.first), lastAt: isoTime(tally.last) }),
+    weeks: weeks.map(([week, commits]) => ({ week: isoTime((week * 7 - 3) * DAY).slice(0, 10), commits })),
     weekdays: tally.weekdays,
     hours: tally.hours,
     authorCount: tally.authors.size,
-    authors: authors.map(({ first, last, ...author }) => ({ ...author, firstAt: iso(first), lastAt: iso(last) })),
+    authors: authors.map(({ first, last, ...author }) => ({ ...author, firstAt: isoTime(first), lastAt: isoTime(last) })),
   }
-}
-
-function iso(seconds: number): string {
-  return new Date(seconds * 1000).toISOString()
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { git, openRepository, type Repository, resolveRevision } from '../frame/git.ts'
 import { keyDigest } from '../frame/keyDigest.ts'
 import { pathText } from '../frame/pathText.ts'
+import { isoTime } from './history.ts'
 import { checkedOutBranch } from './inspect.ts'
 import { branchRef, findBranch, PLATFORM_IDENTITY, requireNotCheckedOut, updateBranch } from './refs.ts'
 import { BranchName, RepositoryPath, Revision, repositoryFacts } from './target.ts'
@@ -46,7 +47,7 @@ export const list = operation({
     const all = await refRecords(repository, ['--sort=-committerdate'])
     const branches = all.slice(0, input.limit).map(({ seconds, ...branch }) => ({
       ...branch,
-      committedAt: new Date(seconds * 1000).toISOString(),
+      committedAt: isoTime(seconds),
       merged: merged.has(branch.name),
       stale: seconds <= staleBefore,
     }))

@@ -88,7 +88,9 @@ async function writeTree(repository: Repository, parent: string | undefined, fil
     const entries: Buffer[] = []
     for (const file of files) entries.push(await indexEntry(repository, file))
     const updated = await git(repository, ['update-index', '-z', '--index-info'], { env, input: Buffer.concat(entries), accept: [0, 128] })
-    if (updated.exitCode !== 0) throw new SomaError('invalid_input', `The files do not fit into the tree: ${updated.stderr.trim()}`)
+    // It leaves out a path that can not be, says so, and ends well.
+    if (updated.exitCode !== 0 || updated.stderr !== '')
+      throw new SomaError('invalid_input', `The files do not fit into the tree: ${updated.stderr.trim()}`)
     return (await git(repository, ['write-tree'], { env })).stdout.toString('latin1').trim()
   } finally {
     await rm(folder, { recursive: true, force: true })

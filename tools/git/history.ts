@@ -139,6 +139,11 @@ async function shallowEdge(repository: Repository): Promise<Set<string>> {
   return new Set((await readFile(path.stdout.toString('utf8').trimEnd(), 'latin1')).split('\n'))
 }
 
+/** A time in commits, in seconds since 1970, as ISO 8601. */
+export function isoTime(seconds: number): string {
+  return new Date(Math.min(Math.max(seconds || 0, 0), LAST_SECOND) * 1000).toISOString()
+}
+
 // Dates in commits are what their writers claim. Outside of years 1970 to 9999 no calendar function takes them.
 const LAST_SECOND = 253_402_300_799
 

@@ -1,7 +1,7 @@
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { git, listTree, openRepository, type Repository } from '../frame/git.ts'
-import { countCommits } from './history.ts'
+import { countCommits, isoTime } from './history.ts'
 import { Person, RepositoryPath, repositoryFacts } from './target.ts'
 
 const MAX_SUBMODULES = 200
@@ -120,8 +120,8 @@ async function submoduleUrls(repository: Repository): Promise<Map<string, string
 
 async function edgeOfHistory(repository: Repository, args: string[]): Promise<z.infer<typeof Edge> | undefined> {
   if (repository.head === undefined) return undefined
-  const found = await git(repository, ['log', ...args, '-z', '--format=%H%x1f%cI%x1f%aE%x1f%aN%x1f%s', repository.head, '--'])
+  const found = await git(repository, ['log', ...args, '-z', '--format=%H%x1f%ct%x1f%aE%x1f%aN%x1f%s', repository.head, '--'])
   const [record = ''] = found.stdout.toString('utf8').split('\0')
   const [oid = '', at = '', email = '', name = '', subject = ''] = record.split('\x1f')
-  return { oid, at, subject, author: { name, email } }
+  return { oid, at: isoTime(Number(at)), subject, author: { name, email } }
 }

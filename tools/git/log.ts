@@ -2,6 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { git, openRepository, type Repository, resolveRevision } from '../frame/git.ts'
+import { isoTime } from './history.ts'
 import { Person, RepositoryPath, Revision, repositoryFacts } from './target.ts'
 
 const MAX_BODY = 4_000
@@ -61,7 +62,7 @@ async function placeOf(repository: Repository, cursor: string | undefined, ref: 
 }
 
 async function readCommits(repository: Repository, args: string[]): Promise<z.infer<typeof Commit>[]> {
-  const format = '--format=%H%x1f%P%x1f%aI%x1f%cI%x1f%aE%x1f%aN%x1f%s%x1f%b'
+  const format = '--format=%H%x1f%P%x1f%at%x1f%ct%x1f%aE%x1f%aN%x1f%s%x1f%b'
   const { stdout } = await git(repository, ['log', '-z', '--no-ext-diff', '--no-textconv', format, ...args], {
     maxBytes: 256 * 1024 * 1024,
   })
@@ -75,8 +76,8 @@ async function readCommits(repository: Repository, args: string[]): Promise<z.in
         oid,
         parents: parents.split(' ').filter((parent) => parent !== ''),
         author: { name, email },
-        authoredAt,
-        committedAt,
+        authoredAt: isoTime(Number(authoredAt)),
+        committedAt: isoTime(Number(committedAt)),
         subject: subject.slice(0, MAX_BODY),
         body: body.join('\x1f').trim().slice(0, MAX_BODY),
       }

@@ -2,7 +2,7 @@ import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { listTree, openRepository, type Repository } from '../frame/git.ts'
 import { pathText } from '../frame/pathText.ts'
-import { type HistoryCommit, HistoryCoverage, HistoryLimits, personKey, visitHistory } from './history.ts'
+import { type HistoryCommit, HistoryCoverage, HistoryLimits, isoTime, personKey, visitHistory } from './history.ts'
 import { Person, RepositoryPath, repositoryFacts } from './target.ts'
 
 const MAX_FOLDERS = 200
@@ -144,9 +144,7 @@ function knowledge(authorship: Authorship, weights: Map<string, number>): z.infe
     const person = authorship.people.get(key)
     if (!person || total === 0) return []
     const { name, email, last } = person
-    return [
-      { name, email, share: weight / total, lastAt: new Date(last * 1000).toISOString(), away: authorship.asOf - last >= AWAY_DAYS * DAY },
-    ]
+    return [{ name, email, share: weight / total, lastAt: isoTime(last), away: authorship.asOf - last >= AWAY_DAYS * DAY }]
   })
   return { busFactor, holderCount: ranked.length, holders }
 }

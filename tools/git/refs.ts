@@ -1,6 +1,5 @@
 import { SomaError } from '@soma/contracts/errors'
 import { git, type Repository } from '../frame/git.ts'
-import { checkedOutBranch } from './inspect.ts'
 
 /** Who the platform is in commits and reflogs when nobody else is named. `.invalid` can never be anyone's address (RFC 2606). */
 export const PLATFORM_IDENTITY = {
@@ -47,11 +46,11 @@ export async function updateBranch(
  * @throws conflict
  */
 export async function requireNotCheckedOut(repository: Repository, branch: string): Promise<void> {
-  const { stdout } = await git(repository, ['for-each-ref', '--format=%(worktreepath)', branchRef(branch)])
-  const worktree = stdout.toString('utf8').trim()
-  const isHead = !repository.bare && (await checkedOutBranch(repository)) === branch
-  if (worktree === '' && !isHead) return
-  const where = worktree || repository.root
+  const { stdout } = await git(repository, ['worktree', 'list', '--porcelain', '-z'])
+  const trees = stdout.toString('utf8').split('\0\0')
+  const tree = trees.find((lines) => lines.split('\0').includes(`branch ${branchRef(branch)}`))
+  if (tree === undefined) return
+  const where = tree.split('\0', 1)[0]?.replace(/^worktree /, '')
   throw new SomaError('conflict', `The branch "${branch}" is checked out in "${where}". Choose another branch.`, {
     branch,
     worktree: where,
