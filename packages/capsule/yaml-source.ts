@@ -17,7 +17,7 @@ import type { Finding, Problem } from './problem.ts'
 /** More is not written by hand, and not worth the memory. */
 const MAX_CHARACTERS = 1_048_576
 /** Counted with aliases expanded: ten lines of YAML can stand for billions of values. */
-const MAX_VALUES = 100_000
+const MAX_VALUES = 50_000
 const MAX_DEPTH = 64
 
 type Path = (string | number)[]
