@@ -55,9 +55,9 @@ export function checkManifest(path: string, { fields, lineOf }: YamlDocument): F
       )
   })
   for (const list of ['containers', 'initContainers']) {
-    listOf(pod[list]).forEach((container, index) =>
-      checkContainer(fieldsOf(container), [...place, list, index], fieldsOf(pod.securityContext), add),
-    )
+    for (const [index, container] of listOf(pod[list]).entries()) {
+      checkContainer(fieldsOf(container), [...place, list, index], fieldsOf(pod.securityContext), add)
+    }
   }
   return findings
 }

@@ -1,4 +1,4 @@
-import type { DocumentationReport } from './documentation.ts'
+import type { DocumentationReport } from './documentationReport.ts'
 import { compareText, type Finding } from './finding.ts'
 import type { MarkdownFile, MarkdownLink } from './markdown.ts'
 import { folderOf, type ScannedTree } from './tree.ts'

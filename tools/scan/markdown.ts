@@ -1,5 +1,4 @@
 import GithubSlugger from 'github-slugger'
-import type { Nodes, Root } from 'mdast'
 import { fromMarkdown } from 'mdast-util-from-markdown'
 import { gfmFromMarkdown } from 'mdast-util-gfm'
 import { toString as textOf } from 'mdast-util-to-string'
@@ -25,10 +24,10 @@ export interface MarkdownFile {
 /** What a Markdown text links to and can be linked at; GitHub's dialect. */
 export function readMarkdown(text: string): MarkdownFile {
   const body = text.replace(/^\uFEFF?---\r?\n[\s\S]*?\r?\n---\r?\n/, (front) => front.replace(/[^\n]/g, ''))
-  const root: Root = fromMarkdown(body, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] })
+  const root = fromMarkdown(body, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] })
   const slugger = new GithubSlugger()
   const file: MarkdownFile = { headings: [], anchors: new Set(), links: [], images: [], codeBlocks: 0, words: 0 }
-  visit(root, (node: Nodes) => {
+  visit(root, (node) => {
     const line = node.position?.start.line ?? 1
     if (node.type === 'heading') {
       const heading = textOf(node)

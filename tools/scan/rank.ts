@@ -1,41 +1,34 @@
-import { z } from 'zod'
-import { Severity } from './finding.ts'
+import { operation } from '@soma/contracts/operation'
+import { gradeOf } from './area.ts'
+import { rankFixes } from './rankFixes.ts'
+import { RankInput } from './rankInput.ts'
+import { RankReport } from './rankReport.ts'
+import { scoreAreas } from './scoreAreas.ts'
 
-export const Area = z.enum(['secrets', 'dependencies', 'licences', 'documentation', 'infrastructure', 'code', 'people', 'activity'])
-export type Area = z.infer<typeof Area>
-
-export const Grade = z.enum(['A', 'B', 'C', 'D', 'F'])
-
-export const AreaScore = z.object({
-  area: Area,
-  score: z.number().int().min(0).max(100),
-  grade: Grade,
-  weight: z.number().describe('How much the area counts in the overall score'),
-  arithmetic: z
-    .array(z.object({ reason: z.string(), points: z.number().describe('Added to the score; negative takes away') }))
-    .describe('Starts at 100; the sum, cut to 0–100, is the score'),
+export const rank = operation({
+  name: 'scan.rank',
+  summary: 'Score each area of a repository and rank what to fix first',
+  description:
+    'Pure arithmetic on what the other scans found: the same reports always give the same scores, each with its sum shown. An area that no report was given for is not assessed and does not count.',
+  input: RankInput,
+  output: RankReport,
+  effect: 'read',
+  capability: 'tool.scan.read',
+  idempotency: { kind: 'read' },
+  untrustedOutput: true,
+  async run(input) {
+    const { areas, notAssessed } = scoreAreas(input)
+    const weights = areas.reduce((sum, { weight }) => sum + weight, 0)
+    const points = areas.reduce((sum, { score, weight }) => sum + score * weight, 0)
+    const score = weights === 0 ? 0 : Math.round(points / weights)
+    const terms = areas.map(({ area, score, weight }) => `${area} ${score} × ${weight}`).join(' + ')
+    return {
+      score,
+      grade: gradeOf(score),
+      arithmetic: weights === 0 ? 'Nothing was assessed.' : `(${terms}) ÷ ${weights} = ${score}`,
+      areas,
+      notAssessed,
+      fixes: rankFixes(input).slice(0, input.limit),
+    }
+  },
 })
-export type AreaScore = z.infer<typeof AreaScore>
-
-export const Fix = z.object({
-  rank: z.number().int().positive(),
-  area: Area,
-  severity: Severity,
-  title: z.string(),
-  why: z.string(),
-  advice: z.string(),
-  effort: z.enum(['small', 'medium', 'large']).describe('Small: within an hour; medium: a day; large: more'),
-  evidence: z.array(z.object({ path: z.string(), line: z.number().int().positive().optional() })).describe('At most 10'),
-  occurrences: z.number().int().describe('How often it was found; may be more than the evidence'),
-})
-export type Fix = z.infer<typeof Fix>
-
-export const RankReport = z.object({
-  score: z.number().int().min(0).max(100),
-  grade: Grade,
-  arithmetic: z.string().describe('How the overall score follows from the areas'),
-  areas: z.array(AreaScore),
-  notAssessed: z.array(z.object({ area: Area, reason: z.string() })).describe('Areas that nothing was given for'),
-  fixes: z.array(Fix).describe('What to fix first, first'),
-})
-export type RankReport = z.infer<typeof RankReport>

@@ -1,6 +1,6 @@
 import { parse as parseToml } from 'smol-toml'
 import { groupOf, idsIn, normalisedExpression } from './licenceGroup.ts'
-import type { LicencesReport } from './licences.ts'
+import type { LicencesReport } from './licencesReport.ts'
 import { recogniseLicence } from './licenceText.ts'
 import { fieldsOf, listOf, parseObject, textOf } from './lockfiles/untyped.ts'
 import { baseName, contentsOf, type ScannedTree } from './tree.ts'

@@ -1,15 +1,9 @@
 import { compareText, type Finding } from './finding.ts'
+import type { InfrastructureReport } from './infrastructureReport.ts'
 import { attributesOf, blocksOf, type HclBlock } from './terraformFiles.ts'
 import { folderOf } from './tree.ts'
 
-export interface TerraformModule {
-  path: string
-  files: number
-  resources: number
-  requiredVersion: string | null
-  providers: { name: string; version: string | null; pinned: boolean }[]
-  lockFile: boolean
-}
+type TerraformModule = InfrastructureReport['terraform']['modules'][number]
 
 /**
  * What each folder of Terraform files requires, and what it leaves open.
@@ -36,9 +30,8 @@ function moduleOf(folder: string, files: { blocks: HclBlock[] }[], lockFolders: 
     .filter(({ type }) => type === 'required_providers')
     .flatMap(({ body }) => [...attributesOf(body)])
     .map(([name, value]) => {
-      const version =
-        attributesOf(value).get('version') ??
-        (/^[\s~<>=!\d]/.test(value) && /\d/.test(value) && !value.includes('=\n') ? oldStyle(value) : null)
+      // Before Terraform 0.13 the version stood where the object now stands.
+      const version = attributesOf(value).get('version') ?? (/^[\s~<>=!\d.,]+$/.test(value) ? value.trim() : null)
       return { name, version, pinned: version !== null && /^=?\s*\d+(\.\d+)*$|~>/.test(version.trim()) }
     })
   return {
@@ -50,11 +43,6 @@ function moduleOf(folder: string, files: { blocks: HclBlock[] }[], lockFolders: 
     providers: providers.sort((a, b) => compareText(a.name, b.name)),
     lockFile: lockFolders.has(folder),
   }
-}
-
-/** Before Terraform 0.13 the version stood where the object now stands. */
-function oldStyle(value: string): string | null {
-  return value.includes('"') ? null : value.trim()
 }
 
 function openEnds(module: TerraformModule, path: string): Finding[] {
