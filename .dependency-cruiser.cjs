@@ -18,7 +18,7 @@ module.exports = {
     only('sdk-knows-contracts', 'packages/sdk', ['packages/contracts']),
     { ...only('tools-know-contracts', 'tools', ['packages/contracts']), from: { path: '^tools/', pathNot: TEST } },
     {
-      ...only('tests-of-tools-know-the-real-guard', 'tools', ['packages/contracts', 'packages/kernel/egress.ts']),
+      ...only('tests-of-tools-know-the-real-guard', 'tools', ['packages/contracts', 'packages/kernel/egress']),
       from: { path: `^tools/.*(${TEST})` },
     },
     only('services-know-the-kernel', 'services', [
