@@ -247,6 +247,18 @@ describe('limits', () => {
     for (let round = 0; round < 3; round++) expect((await server.app.inject('/v1/notes/1')).statusCode).toBe(200)
   })
 
+  test('a server that falls behind refuses new work, but still says that it is alive', async () => {
+    server = await openTestServer([notes], { config: { http: { ...Config.parse({}).http, maxEventLoopDelayMilliseconds: 20 } } })
+    const askAfterHardWork = async () => {
+      const until = performance.now() + 100
+      while (performance.now() < until);
+      return server.app.inject({ url: '/v1/notes/1', headers: ADA })
+    }
+    await expect.poll(async () => (await askAfterHardWork()).json().code, { timeout: 20_000 }).toBe('overloaded')
+    expect((await askAfterHardWork()).headers['retry-after']).toBe('2')
+    expect((await server.app.inject('/health')).statusCode).toBe(200)
+  })
+
   test('guessing addresses is counted as well', async () => {
     server = await openTestServer([notes], { config: { rateLimit: { perMinute: 9, unauthenticatedPerMinute: 1 } } })
     await server.app.inject('/v1/nowhere')
