@@ -36,7 +36,7 @@ async function replayOne(workflows: Workflows, tenant: string, runId: string, ch
   const description = await workflows.describe({ tenant, runId })
   if (!description) throw new SomaError('not_found', `There is no run ${runId}.`, { runId })
   const history = await workflows.history({ tenant, runId })
-  const recorded = (history[0]?.payload as { input: unknown }).input
+  const recorded = (history[0]?.payload as { input: unknown } | undefined)?.input
   const { matched, same, departure, output, error } = await workflows.replay({
     tenant,
     runId,

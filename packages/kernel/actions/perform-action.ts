@@ -1,4 +1,4 @@
-import { isAbsolute, relative } from 'node:path'
+import { isAbsolute, relative, resolve } from 'node:path'
 import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { Operation, OperationContext } from '@soma/contracts/operation'
@@ -8,6 +8,7 @@ import type { Journal } from '@soma/ports/journal/port'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Approvals } from '../approvals/approvals.ts'
 import type { Budgets } from '../budgets/budgets.ts'
+import type { Egress } from '../egress/egress.ts'
 import { type Gate, killSubject } from '../gate/gate.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord } from './action-record.ts'
@@ -48,7 +49,7 @@ export interface ActionParts {
   approvals: Approvals
   journal: Journal
   objects: Objects
-  fetch: typeof fetch
+  egress: Pick<Egress, 'fetch' | 'isException'>
 }
 
 export type PerformAction = (request: ActionRequest) => Promise<ActionOutcome>
@@ -89,7 +90,7 @@ export function createActions(parts: ActionParts): PerformAction {
     const found = operations.find(request.operation)
     const { operation } = found
     const input = parseInput(operation, request.input)
-    const action = describeAction(operation, input, request.workspace)
+    const action = describeAction(operation, input, request.workspace, parts.egress)
     const { tenant } = request.principal
     const record = await openActionRecord(journal, tenant, request.key, request.mayExist)
     if (record.last) {
@@ -223,7 +224,11 @@ export function createActions(parts: ActionParts): PerformAction {
       case 'native':
         return { happened: false }
       case 'marker': {
-        const output = await operation.idempotency.find(action.arguments, context)
+        const output = await operation.idempotency.find(action.arguments, context).catch(async (error) => {
+          if (!SomaError.is(error, 'effect_undecided')) throw error
+          await askWhetherToRepeat(request, action)
+          return undefined
+        })
         return output === undefined ? { happened: false } : { happened: true, output: parseOutput(operation, output) }
       }
       case 'none':
@@ -257,7 +262,7 @@ export function createActions(parts: ActionParts): PerformAction {
       key: request.key,
       signal,
       workspace: request.workspace,
-      fetch: parts.fetch,
+      fetch: parts.egress.fetch,
       progress: request.onProgress ?? (() => undefined),
       objects: {
         put: (content, mediaType) => parts.objects.put(tenant, content, mediaType),
@@ -289,13 +294,14 @@ function parseOutput(operation: Operation, output: unknown): unknown {
   })
 }
 
-/** What policy is asked about. Whether a path lies in the run's own workspace is a fact that only this place knows. */
-function describeAction(operation: Operation, input: unknown, workspace: string): Action {
+/** What policy is asked about. Whether a path lies in the run's own workspace, and whether an address was opened, only this place knows. */
+function describeAction(operation: Operation, input: unknown, workspace: string, egress: Pick<Egress, 'isException'>): Action {
   const resource = { ...operation.resource?.(input) }
   if (typeof resource.path === 'string') {
-    const inside = relative(workspace, resource.path)
+    const inside = relative(workspace, resolve(workspace, resource.path))
     resource.inside_workspace = workspace !== '' && !inside.startsWith('..') && !isAbsolute(inside)
   }
+  if (typeof resource.host === 'string') resource.egress_allowed = egress.isException(resource.host, Number(resource.port))
   return { name: `tool.${operation.name}`, capability: operation.capability, effect: operation.effect, resource, arguments: input }
 }
 

@@ -73,7 +73,7 @@ export interface Budgets {
   /** Gives back what was reserved and not spent. */
   release(request: { tenant: string; key: string }): Promise<void>
   state(tenant: string, id: string): Promise<BudgetState | undefined>
-  list(tenant: string): Promise<BudgetState[]>
+  list(tenant: string, query?: { after?: string; limit?: number }): Promise<BudgetState[]>
 }
 
 /**
@@ -134,10 +134,11 @@ export async function openBudgets(sql: Sql): Promise<Budgets> {
       ])
       return rows[0] && toState(rows[0])
     },
-    async list(tenant) {
-      const { rows } = await sql.pool.query('select id, limits, reserved, spent from budgets.budgets where tenant = $1 order by id', [
-        tenant,
-      ])
+    async list(tenant, { after = '', limit = 100 } = {}) {
+      const { rows } = await sql.pool.query(
+        'select id, limits, reserved, spent from budgets.budgets where tenant = $1 and id > $2 order by id limit $3',
+        [tenant, after, limit],
+      )
       return rows.map(toState)
     },
   }

@@ -22,6 +22,8 @@ export interface EgressRules {
   checkUrl(url: URL): void
   /** One address that `host` leads to. Every address of a host must pass. */
   checkAddress(address: string, host: string, port: number): void
+  /** True when an administrator opened this private address, or this name and port: a fact for policy, which closes them otherwise. */
+  isException(host: string, port: number): boolean
 }
 
 /** Addresses at which clouds hand out credentials. Most lie in private ranges anyway; Azure's does not. */
@@ -58,6 +60,11 @@ export function egressRules(options: EgressRuleOptions): EgressRules {
         throw blocked(host, 'allow_hosts', `The host ${host} is not on the list of allowed hosts. An administrator can add it.`)
       }
       if (ipaddr.isValid(host)) this.checkAddress(host, host, portOf(url))
+    },
+    isException(host, port) {
+      const address = ipaddr.isValid(host) ? ipaddr.parse(host) : undefined
+      const rule = address ? (specialRange(address) ?? '') : ''
+      return privateAllowed.some((covers) => covers(address, rule, host, port))
     },
     checkAddress(text, host, port) {
       const address = ipaddr.parse(text)
@@ -110,14 +117,15 @@ function isIPv6(address: Address): address is ipaddr.IPv6 {
   return address.kind() === 'ipv6'
 }
 
-type Exception = (address: Address, rule: string, host: string, port: number) => boolean
+/** Without an address, only the name and port are compared. */
+type Exception = (address: Address | undefined, rule: string, host: string, port: number) => boolean
 
 function parseException(entry: string): Exception {
   if (ipaddr.isValidCIDR(entry) || ipaddr.isValid(entry)) {
     const [network, bits] = entry.includes('/') ? ipaddr.parseCIDR(entry) : single(ipaddr.parse(entry))
     const isExact = bits === (network.kind() === 'ipv6' ? 128 : 32)
     return (address, rule) =>
-      address.kind() === network.kind() && (rule !== 'metadata' || isExact) && address.match(network as ipaddr.IPv6, bits)
+      address?.kind() === network.kind() && (rule !== 'metadata' || isExact) && address.match(network as ipaddr.IPv6, bits)
   }
   const [, name = '', digits = ''] = /^(.+):(\d{1,5})$/.exec(entry) ?? []
   const allowedHost = canonicalHost(name)
@@ -128,7 +136,7 @@ function parseException(entry: string): Exception {
     })
   }
   return (address, rule, host, port) =>
-    host === allowedHost && port === allowedPort && (rule !== 'metadata' || address.toString() === allowedHost)
+    host === allowedHost && port === allowedPort && (rule !== 'metadata' || address?.toString() === allowedHost)
 }
 
 function single(address: Address): [Address, number] {

@@ -22,6 +22,7 @@ export interface Egress {
    * @throws egress_blocked, tool_unavailable (no such name, refused, certificate), tool_timeout, tool_failed (cut, too big, too many redirects), invalid_input
    */
   fetch: typeof fetch
+  isException: EgressRules['isException']
   close(): Promise<void>
 }
 
@@ -50,7 +51,7 @@ export function createEgress(options: EgressOptions): Egress {
       throw call.failure(error)
     }
   }
-  return { fetch: guardedFetch, close: () => agent.destroy() }
+  return { fetch: guardedFetch, isException: rules.isException, close: () => agent.destroy() }
 }
 
 /** Names resolve here and nowhere else; a connection is made to what this returns. */

@@ -1,7 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { Decision } from '@soma/contracts/policy'
 import type { Journal } from '@soma/ports/journal/port'
-import type { GateRequest } from './gate.ts'
+import type { GateRequest } from './gate-request.ts'
 
 /** Decisions whose append is under way at the most; above it the gate waits for nobody and says no. */
 const MOST_UNWRITTEN = 20_000

@@ -4,12 +4,7 @@ import { holds, type Principal } from '@soma/contracts/tenant'
 import type { Policy, PolicyData } from '@soma/ports/policy/port'
 import type { KillSubject, KillSwitches } from '../kill/kill-switches.ts'
 import type { DecisionLog } from './decision-log.ts'
-
-export interface GateRequest {
-  principal: Principal
-  action: Action
-  context: Partial<PolicyInput['context']>
-}
+import type { GateRequest } from './gate-request.ts'
 
 /** Where a tenant's policy comes from. `version` must be cheap; `read` is called when it changed. */
 export interface PolicySource {

@@ -3,6 +3,7 @@ import type { Decision, Effect } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { GateRequest } from '../gate/gate.ts'
+import type { GateRequest } from '../gate/gate-request.ts'
 
 /** What a route does, as the gate is asked about it. */
 export interface RouteAction {

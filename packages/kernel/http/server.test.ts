@@ -84,6 +84,17 @@ describe('default deny', () => {
     await expect(openTestServer([careless])).rejects.toThrow(/GET \/v1\/open does not say what it does/)
   })
 
+  test('a service can not hide behind the documentation', async () => {
+    const hidden = defineService({
+      name: 'hidden',
+      summary: '',
+      routes: (app) => {
+        app.get('/docs/private', async () => 'anybody')
+      },
+    })
+    await expect(openTestServer([hidden])).rejects.toThrow(/GET \/docs\/private does not say what it does/)
+  })
+
   test('two routes can not be one operation', async () => {
     const twice = defineService({
       name: 'twice',

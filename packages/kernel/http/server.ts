@@ -59,8 +59,9 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   const app = newApp(config, parts.logger)
   app.decorate('stopping', stopping.signal)
 
+  // The pages that a plugin brings can't say what they do; nothing else is registered while they are.
+  let isDocumentation = false
   app.addHook('onRoute', (route) => {
-    const isDocumentation = /^\/docs(\/|$)/.test(route.url)
     route.config = { ...route.config, action: isDocumentation ? DOCUMENTATION : actionOf(route) }
     routes.push({ url: route.url, methods: [route.method].flat() })
   })
@@ -71,7 +72,9 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   await app.register(websocket, { options: { maxPayload: config.http.bodyLimitBytes } })
   addIdempotentWrites(app, parts.idempotency, principalOf)
   await addOpenApi(app, { version: about.version, tags: services.map(({ name, summary }) => ({ name, description: summary })) })
+  isDocumentation = true
   await addDocumentation(app)
+  isDocumentation = false
 
   const started: (() => Promise<void>)[] = []
   await app.register(async (scope) => {

@@ -116,7 +116,7 @@ async function openWanted(
       ...always,
       operations: needs.operations as Needs['operations'],
       objects: needs.objects as Needs['objects'],
-      fetch: egress.fetch,
+      egress,
     })
   }
   if (wants('workflows')) {
