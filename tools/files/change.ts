@@ -1,10 +1,9 @@
 import { link, lstat, mkdir as makeFolder, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { pipeline } from 'node:stream/promises'
 import { SomaError } from '@soma/contracts/errors'
 import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { entryInWorkspace, followInWorkspace, type Place, within } from './confine.ts'
-import { createFile, digestIfThere, openFile } from './content.ts'
+import { chunksOf, createFile, digestIfThere, openFile } from './content.ts'
 import { fileFacts, type Kind, kindOf, WorkspacePath } from './target.ts'
 
 const FromTo = z.object({
@@ -59,9 +58,12 @@ export const copy = operation({
       within(entryInWorkspace(workspace, to), to, async (target) => {
         const handle = await openFile(source, from)
         try {
-          await createFile(target, (made) =>
-            pipeline(handle.createReadStream({ autoClose: false }), made.createWriteStream({ autoClose: false }), { signal }),
-          )
+          await createFile(target, async (made) => {
+            for await (const chunk of chunksOf(handle)) {
+              signal.throwIfAborted()
+              await made.writeFile(chunk)
+            }
+          })
         } finally {
           await handle.close()
         }

@@ -7,13 +7,15 @@ import { pathBytes } from '../frame/pathText.ts'
 export interface Place {
   /** The path to hand to the file system. */
   target: Buffer
-  /** Its folder; the same as `target` for the workspace itself. */
+  /** The folder it lies in; the workspace, for the workspace itself. */
   parent: Buffer
   isWorkspace: boolean
   close(): Promise<void>
 }
 
 const SEPARATOR = Buffer.from('/')
+/** What /proc has for an open folder looks like a symbolic link; with it, it is the folder. */
+const ITSELF = Buffer.from('.')
 
 /**
  * Where a path leads, all symbolic links followed.
@@ -44,7 +46,7 @@ export async function folderInWorkspace(workspace: string, path: string): Promis
   const root = await realpath(workspace)
   const names = await namesBelow(root, path, namesOf(path))
   const held = await holdFolder(root, path, names)
-  return { parent: held.path, target: held.path, isWorkspace: names.length === 0, close: held.close }
+  return { parent: held.path, target: join([held.path, ITSELF]), isWorkspace: names.length === 0, close: held.close }
 }
 
 function namesOf(path: string): Buffer[] {
@@ -78,7 +80,7 @@ async function namesBelow(root: string, path: string, names: Buffer[]): Promise<
 async function place(root: string, path: string, names: Buffer[]): Promise<Place> {
   const last = names.at(-1)
   const held = await holdFolder(root, path, names.slice(0, -1))
-  return { parent: held.path, target: last ? join([held.path, last]) : held.path, isWorkspace: !last, close: held.close }
+  return { parent: held.path, target: join([held.path, last ?? ITSELF]), isWorkspace: !last, close: held.close }
 }
 
 /**

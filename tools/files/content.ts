@@ -4,6 +4,8 @@ import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/prom
 import { SomaError } from '@soma/contracts/errors'
 import { join, type Place, within } from './confine.ts'
 
+const CHUNK = 256 * 1024
+
 /** Opens a regular file for reading; never waits for a pipe, never follows a link. */
 export async function openFile(place: Place, path: string): Promise<FileHandle> {
   const handle = await open(place.target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
@@ -18,12 +20,25 @@ export function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-/** The digest of a file of any size, a chunk at a time. */
+/** The digest of a file of any size. */
 export async function digestFile(place: Place, path: string): Promise<string> {
-  const handle = await openFile(place, path)
   const hash = createHash('sha256')
-  for await (const chunk of handle.createReadStream()) hash.update(chunk) // closes the handle at its end
+  const handle = await openFile(place, path)
+  try {
+    for await (const chunk of chunksOf(handle)) hash.update(chunk)
+  } finally {
+    await handle.close()
+  }
   return `sha256:${hash.digest('hex')}`
+}
+
+/** A file's content, a piece at a time. */
+export async function* chunksOf(handle: FileHandle): AsyncGenerator<Buffer, void, void> {
+  for (;;) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
+  }
 }
 
 /** Undefined when no file is there: nothing, a folder, or a symbolic link. */

@@ -4,8 +4,9 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import type { OperationContext } from '@soma/contracts/operation'
+import type { Adapter, OperationContext } from '@soma/contracts/operation'
 import { onTestFinished } from 'vitest'
+import { z } from 'zod'
 
 /** A folder that is gone when the test is over. */
 export async function temporaryFolder(): Promise<string> {
@@ -101,4 +102,28 @@ export function* syntheticHistory(commits: number, { people = 40, files = 2_000 
     }
   }
   yield 'done\n'
+}
+
+/** What is wrong with an adapter's declarations: names, capabilities, fields without a description. Nothing, in a sound one. */
+export function faultsOf(adapter: Adapter): string[] {
+  const endings = { read: 'read', write: 'write', destructive: 'destroy' } as const
+  return adapter.operations.flatMap(({ name, input, output, effect, capability, idempotency }) => [
+    ...(name.startsWith(`${adapter.name}.`) ? [] : [`${name} does not begin with ${adapter.name}`]),
+    ...(capability === `tool.${adapter.name}.${endings[effect]}` ? [] : [`${name} needs ${capability}, which does not fit ${effect}`]),
+    ...((effect === 'read') === (idempotency.kind === 'read') ? [] : [`${name} is ${effect} and settled by ${idempotency.kind}`]),
+    ...undescribed(z.toJSONSchema(input, { io: 'input' }), `${name} input`),
+    ...undescribed(z.toJSONSchema(output), `${name} output`),
+  ])
+}
+
+type Schema = z.core.JSONSchema.BaseSchema
+
+function undescribed(schema: Schema, where: string): string[] {
+  const fields = Object.entries(schema.properties ?? {}).filter((entry): entry is [string, Schema] => typeof entry[1] === 'object')
+  const inner = [schema.items, ...(schema.anyOf ?? [])].flat().filter((found): found is Schema => typeof found === 'object')
+  return [
+    ...fields.flatMap(([name, field]) => (field.description ? [] : [`${where}: ${name} has no description`])),
+    ...fields.flatMap(([name, field]) => undescribed(field, `${where}.${name}`)),
+    ...inner.flatMap((found) => undescribed(found, where)),
+  ]
 }

@@ -28,6 +28,9 @@ const Activity = z.object({
     .describe(`Weeks with commits, oldest first; the last ${MAX_WEEKS} at most`),
   weekdays: z.array(z.number().int()).describe('Commits by day, Monday first, in the local time of whoever wrote them'),
   hours: z.array(z.number().int()).describe('Commits by hour, 0 to 23, in the local time of whoever wrote them'),
+  punchCard: z
+    .array(z.array(z.number().int()))
+    .describe('Commits by day and hour: seven lists of 24, Monday first, in the local time of whoever wrote them'),
   authorCount: z.number().int().describe('People, merged by .mailmap and address'),
   authors: z.array(Author).describe(`The ${MAX_AUTHORS} with the most commits, most first`),
 })
@@ -62,15 +65,15 @@ interface Totals {
 interface Tally extends Totals {
   /** By the number of the week since the Monday before 1970. */
   weeks: Map<number, number>
-  weekdays: number[]
-  hours: number[]
+  /** By weekday and hour. */
+  punchCard: number[][]
   authors: Map<string, Totals & { name: string; email: string }>
 }
 
 const nothing = (): Totals => ({ commits: 0, additions: 0, deletions: 0, first: Number.POSITIVE_INFINITY, last: Number.NEGATIVE_INFINITY })
 
 function startTally(): Tally {
-  return { ...nothing(), weeks: new Map(), weekdays: new Array(7).fill(0), hours: new Array(24).fill(0), authors: new Map() }
+  return { ...nothing(), weeks: new Map(), punchCard: Array.from({ length: 7 }, () => new Array(24).fill(0)), authors: new Map() }
 }
 
 function count(tally: Tally, commit: HistoryCommit): void {
@@ -80,8 +83,8 @@ function count(tally: Tally, commit: HistoryCommit): void {
   const weekday = day - week * 7
   const hour = Math.floor((local - Math.floor(local / DAY) * DAY) / HOUR)
   tally.weeks.set(week, (tally.weeks.get(week) ?? 0) + 1)
-  tally.weekdays[weekday] = (tally.weekdays[weekday] ?? 0) + 1
-  tally.hours[hour] = (tally.hours[hour] ?? 0) + 1
+  const hours = tally.punchCard[weekday] as number[]
+  hours[hour] = (hours[hour] ?? 0) + 1
 
   const key = personKey(commit)
   const author = tally.authors.get(key) ?? { ...nothing(), name: commit.name, email: commit.email }
@@ -109,9 +112,14 @@ function sumUp(tally: Tally): Omit<z.infer<typeof Activity>, 'coverage'> {
     deletions: tally.deletions,
     ...(tally.commits > 0 && { firstAt: isoTime(tally.first), lastAt: isoTime(tally.last) }),
     weeks: weeks.map(([week, commits]) => ({ week: isoTime((week * 7 - 3) * DAY).slice(0, 10), commits })),
-    weekdays: tally.weekdays,
-    hours: tally.hours,
+    weekdays: tally.punchCard.map(sum),
+    hours: Array.from({ length: 24 }, (_, hour) => sum(tally.punchCard.map((hours) => hours[hour] ?? 0))),
+    punchCard: tally.punchCard,
     authorCount: tally.authors.size,
     authors: authors.map(({ first, last, ...author }) => ({ ...author, firstAt: isoTime(first), lastAt: isoTime(last) })),
   }
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }

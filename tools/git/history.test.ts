@@ -153,6 +153,9 @@ describe('git.activity', () => {
       ],
       weekdays: [1, 0, 1, 0, 0, 0, 1],
       hours: Array.from({ length: 24 }, (_, hour) => ({ 9: 2, 23: 1 })[hour] ?? 0),
+      punchCard: [{ 9: 1 }, {}, { 9: 1 }, {}, {}, {}, { 23: 1 }].map((day: Record<number, number>) =>
+        Array.from({ length: 24 }, (_, hour) => day[hour] ?? 0),
+      ),
       authorCount: 2,
       authors: [
         { ...bob, commits: 2, additions: 2, deletions: 1, firstAt: '2024-01-08T07:00:00.000Z', lastAt: '2024-01-10T07:59:59.000Z' },

@@ -1,0 +1,7 @@
+import { expect, it } from 'vitest'
+import { faultsOf } from '../frame/testing.ts'
+import { terraformAdapter } from './adapter.ts'
+
+it('declares every operation in full', () => {
+  expect(faultsOf(terraformAdapter)).toEqual([])
+})
