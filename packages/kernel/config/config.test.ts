@@ -71,8 +71,8 @@ describe('where settings come from', () => {
     })
   })
 
-  test('what the command line reads is left alone', async () => {
-    await load({ SOMA_URL: 'http://127.0.0.1:8000', SOMA_API_KEY: 'soma_x' })
+  test('what the command line, a driver or a tool reads by itself is left alone', async () => {
+    await load({ SOMA_URL: 'http://127.0.0.1:8000', SOMA_API_KEY: 'soma_x', SOMA_MASTER_KEY: 'k', SOMA_BROWSER: '/usr/bin/chromium' })
   })
 })
 

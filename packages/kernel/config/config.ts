@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { SomaError } from '@soma/contracts/errors'
 import { closest } from 'fastest-levenshtein'
 import type { z } from 'zod'
-import { CLIENT_VARIABLES, Config, type ConfigInput } from './schema.ts'
+import { Config, type ConfigInput, VARIABLES_READ_ELSEWHERE } from './schema.ts'
 import { knownVariables, SETTINGS, type Setting, settingOfVariable } from './settings.ts'
 
 const FILES = ['soma.config.ts', 'soma.config.mjs', 'soma.config.json']
@@ -82,7 +82,7 @@ function readVariables(env: NodeJS.ProcessEnv): { tree: Tree; origins: Map<strin
   const tree: Tree = {}
   const origins = new Map<string, string>()
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith('SOMA_') || name in CLIENT_VARIABLES || text === undefined || text === '') continue
+    if (!name.startsWith('SOMA_') || name in VARIABLES_READ_ELSEWHERE || text === undefined || text === '') continue
     const setting = settingOfVariable(name)
     if (!setting) throw unknownKey(`The variable ${name}`, name, knownVariables(), 'the environment')
     const other = origins.get(setting.path)

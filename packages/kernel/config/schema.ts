@@ -112,10 +112,12 @@ export const SHORT_VARIABLES: Readonly<Record<string, string>> = {
   SOMA_OTLP_ENDPOINT: 'telemetry.otlpEndpoint',
 }
 
-/** Variables that the command line or a tool reads by itself, so the server knows them and leaves them alone. */
-export const CLIENT_VARIABLES: Readonly<Record<string, string>> = {
+/** Variables that the command line, a driver or a tool reads by itself, so the server knows them and leaves them alone. */
+export const VARIABLES_READ_ELSEWHERE: Readonly<Record<string, string>> = {
   SOMA_URL: 'Server that the command line talks to; without it the one that runs on the data folder.',
   SOMA_API_KEY: 'API key that the command line shows.',
   SOMA_CONFIG: 'Configuration file, instead of soma.config.ts, .mjs or .json in the current folder.',
+  SOMA_MASTER_KEY: 'Key that all secrets stand under, 32 bytes as base64, instead of the file master.key of the data folder. Secret.',
+  SOMA_OPA: 'OPA that compiles the policies when they are built, instead of the one on the PATH.',
   SOMA_BROWSER: 'Browser that the playwright tool runs, instead of the first one on the PATH.',
 }

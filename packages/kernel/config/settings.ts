@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { CLIENT_VARIABLES, Config, SHORT_VARIABLES } from './schema.ts'
+import { Config, SHORT_VARIABLES, VARIABLES_READ_ELSEWHERE } from './schema.ts'
 
 /** One setting, as a row of the reference page. */
 export interface Setting {
@@ -42,7 +42,7 @@ export function settingOfVariable(name: string): Setting | undefined {
 }
 
 export function knownVariables(): string[] {
-  return [...BY_VARIABLE.keys(), ...Object.keys(CLIENT_VARIABLES)]
+  return [...BY_VARIABLE.keys(), ...Object.keys(VARIABLES_READ_ELSEWHERE)]
 }
 
 /** The reference page's tables, in Markdown. */
@@ -56,7 +56,7 @@ export function configurationReference(): string {
       setting.description + (setting.isSecret ? ' Secret.' : ''),
     ]),
   )
-  const client = Object.entries(CLIENT_VARIABLES).map(([name, description]) => row([`\`${name}\``, description]))
+  const client = Object.entries(VARIABLES_READ_ELSEWHERE).map(([name, description]) => row([`\`${name}\``, description]))
   return [
     row(['key', 'variables', 'type', 'default', 'meaning']),
     row(['---', '---', '---', '---', '---']),

@@ -2,7 +2,6 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Decision, Effect } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import type { GateRequest } from '../gate/gate.ts'
 import type { GateRequest } from '../gate/gate-request.ts'
 
 /** What a route does, as the gate is asked about it. */
