@@ -2,6 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { holds, type Principal } from '@soma/contracts/tenant'
 import type { Migration, Sql } from '@soma/ports/sql/port'
+import { CompiledQuery } from 'kysely'
 
 /** Part of the schema `identity`, which identity-service owns and applies. */
 export const API_KEY_MIGRATIONS: readonly Migration[] = [
@@ -67,7 +68,9 @@ export async function issueApiKey(
     throw new SomaError('invalid_input', `The key would expire at ${request.expiresAt.toISOString()}, which is past.`)
   const id = randomBytes(12).toString('hex')
   const secret = randomBytes(32).toString('base64url')
-  const { rows } = await sql.pool.query(
+  const rows = await queryAs(
+    sql,
+    request.tenant,
     `insert into identity.api_keys (id, tenant, name, secret_sha256, capabilities, within, created_by, expires_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8) returning ${COLUMNS}`,
     [
@@ -81,7 +84,7 @@ export async function issueApiKey(
       request.expiresAt ?? null,
     ],
   )
-  return { key: `soma_${id}_${secret}`, record: asApiKey(rows[0]) }
+  return { key: `soma_${id}_${secret}`, record: asApiKey(rows[0] ?? {}) }
 }
 
 /**
@@ -105,7 +108,9 @@ export async function verifyApiKey(sql: Sql, key: string): Promise<Principal> {
 
 /** @throws `not_found` */
 export async function revokeApiKey(sql: Sql, tenant: string, id: string): Promise<ApiKey> {
-  const { rows } = await sql.pool.query(
+  const rows = await queryAs(
+    sql,
+    tenant,
     `update identity.api_keys set revoked_at = coalesce(revoked_at, now()) where tenant = $1 and id = $2 returning ${COLUMNS}`,
     [tenant, id],
   )
@@ -115,12 +120,18 @@ export async function revokeApiKey(sql: Sql, tenant: string, id: string): Promis
 
 /** Keys of a tenant by id, after the one given. */
 export async function listApiKeys(sql: Sql, tenant: string, options: { afterId?: string; limit?: number } = {}): Promise<ApiKey[]> {
-  const { rows } = await sql.pool.query(`select ${COLUMNS} from identity.api_keys where tenant = $1 and id > $2 order by id limit $3`, [
+  const rows = await queryAs(sql, tenant, `select ${COLUMNS} from identity.api_keys where tenant = $1 and id > $2 order by id limit $3`, [
     tenant,
     options.afterId ?? '',
     options.limit ?? 50,
   ])
   return rows.map(asApiKey)
+}
+
+/** Within the tenant's row-level security. Only `verifyApiKey` looks beyond, as it does not know the tenant yet. */
+async function queryAs(sql: Sql, tenant: string, text: string, values: unknown[]): Promise<Record<string, unknown>[]> {
+  const query = CompiledQuery.raw(text, values)
+  return (await sql.tenant(tenant, (transaction) => transaction.executeQuery<Record<string, unknown>>(query))).rows
 }
 
 function assertMayGive(issuer: Principal, request: ApiKeyRequest): void {
