@@ -77,8 +77,8 @@ function kindByPath(path: string, attributes: LinguistAttributes): Kind | undefi
     const value = attributes[`linguist-${name}`]
     return value === undefined ? byPath() : value !== 'unset' && value !== 'false'
   }
-  if (said('generated', () => linguist().isGenerated(path, ''))) return 'generated'
   if (said('vendored', () => linguist().isVendored(path))) return 'vendored'
+  if (said('generated', () => linguist().isGenerated(path, ''))) return 'generated'
   if (said('documentation', () => linguist().isDocumentation(path))) return 'documentation'
   return undefined
 }

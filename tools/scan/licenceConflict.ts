@@ -1,13 +1,7 @@
-import spdxIds from 'spdx-license-ids/index.json' with { type: 'json' }
-import satisfies from 'spdx-satisfies'
-import { groupOf, idsIn, type LicenceGroup } from './licenceGroup.ts'
+import { groupOf, idsIn, isSatisfiedBy, type LicenceGroup } from './licenceGroup.ts'
 
-/** What the GPL, version 2 only, can be combined with in one work: https://www.gnu.org/licenses/license-list.html */
-const WITH_GPL2 = spdxIds.filter(
-  (id) =>
-    ['permissive', 'weak-copyleft', 'strong-copyleft'].includes(groupOf(id)) &&
-    !/^(Apache-|L?GPL-3|EPL-|CDDL-|CPL-|BSD-4|OpenSSL|PHP-)/.test(id),
-)
+/** Licences of the groups below that can't be combined with the GPL, version 2 only: https://www.gnu.org/licenses/license-list.html */
+const NOT_WITH_GPL2 = /^(Apache-|L?GPL-3|EPL-|CDDL-|CPL-|BSD-4|OpenSSL|PHP-)/
 
 interface Judgement {
   severity: 'high' | 'medium' | 'low'
@@ -49,5 +43,6 @@ function isGpl2Only(expression: string | null): boolean {
 }
 
 function goesWithGpl2(expression: string): boolean {
-  return idsIn(expression).length === 0 || satisfies(expression, WITH_GPL2)
+  const groups: LicenceGroup[] = ['permissive', 'weak-copyleft', 'strong-copyleft']
+  return isSatisfiedBy(expression, (id) => groups.includes(groupOf(id)) && !NOT_WITH_GPL2.test(id))
 }

@@ -58,6 +58,16 @@ export function idsIn(expression: string): string[] {
   return parsed ? collect(parsed) : []
 }
 
+/** True when one can choose among the alternatives so that all ids left are permitted. */
+export function isSatisfiedBy(expression: string, isPermitted: (id: string) => boolean): boolean {
+  const holds = (part: Expression): boolean => {
+    if (!('conjunction' in part)) return 'license' in part && isPermitted(part.license)
+    return part.conjunction === 'or' ? holds(part.left) || holds(part.right) : holds(part.left) && holds(part.right)
+  }
+  const parsed = tryParse(expression)
+  return parsed !== undefined && holds(parsed)
+}
+
 function tryParse(text: string): Expression | undefined {
   try {
     return parse(text)

@@ -14,16 +14,19 @@ const Ownership = z.object({
   atRisk: z.array(z.string()).optional(),
 })
 
+/** What was not made is left out or null, as a plan hands it on. */
+const given = <Report extends z.ZodType>(report: Report) => report.nullish().transform((value) => value ?? undefined)
+
 /** Reports of the other scans, each optional. */
 export const RankInput = z.object({
-  languages: LanguagesReport.optional(),
-  dependencies: DependenciesReport.optional(),
-  licences: LicencesReport.optional(),
-  secrets: SecretsReport.optional(),
-  documentation: DocumentationReport.optional(),
-  infrastructure: InfrastructureReport.optional(),
-  activity: Activity.optional().describe('What git.activity gave'),
-  ownership: Ownership.optional().describe('What git.ownership gave'),
+  languages: given(LanguagesReport),
+  dependencies: given(DependenciesReport),
+  licences: given(LicencesReport),
+  secrets: given(SecretsReport),
+  documentation: given(DocumentationReport),
+  infrastructure: given(InfrastructureReport),
+  activity: given(Activity).describe('What git.activity gave'),
+  ownership: given(Ownership).describe('What git.ownership gave'),
   asOf: z.string().optional().describe("ISO 8601 time that the last commit's age is counted to; default: the one of `ownership`"),
   limit: z.number().int().min(1).max(500).default(100).describe('How many fixes to list'),
 })

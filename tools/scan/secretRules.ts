@@ -18,7 +18,6 @@ export interface FoundSecret {
  */
 const SUSPICIOUS = new RegExp(
   [
-    String.raw`\b(?:A3T[A-Z0-9]|A(?:KIA|GPA|IDA|ROA|IPA|NPA|NVA|SIA))[A-Z0-9]{16}`,
     '(?:SECRET|secret|Secret)_?(?:ACCESS|access|Access)_?(?:KEY|key|Key)',
     String.raw`-----BEGIN[^-\n]{0,20}PRIVATE KEY`,
     'x-oauth-basic@',
@@ -48,16 +47,7 @@ const SUSPICIOUS = new RegExp(
   ].join('|'),
 )
 
-/** Account numbers are no secrets; the rules that look for them speak up at any twelve digits. */
-const CONFIG = {
-  rules: [
-    {
-      id: '@secretlint/secretlint-rule-preset-recommend',
-      rule: preset,
-      rules: [{ id: '@secretlint/secretlint-rule-aws', allowMessageIds: ['AWSAccountID'] }],
-    },
-  ],
-}
+const CONFIG = { rules: [{ id: '@secretlint/secretlint-rule-preset-recommend', rule: preset }] }
 
 /** What stands where a secret would: a variable, a hint to the reader, one character repeated. */
 const PLACEHOLDER = /^["']?([<{$%*]|(.)\2+["']?$)|\$\{|your[-_ ]|placeholder|changeme/i
