@@ -80,12 +80,12 @@ export const clone = operation({
 type Context = OperationContext<unknown>
 
 async function cloneFolder(input: Input, target: string, context: Context): Promise<void> {
-  const { root } = await openRepository(input.source, context.signal)
+  const { root, gitDirectory } = await openRepository(input.source, context.signal)
   const folder = await mkdtemp(join(tmpdir(), 'soma-clone-'))
   try {
     // The source's own process asks whether the folder is trusted, and takes that from a configuration file only.
     const trust = join(folder, 'config')
-    await writeFile(trust, `[safe]\n\tdirectory = ${JSON.stringify(root)}\n`)
+    await writeFile(trust, `[safe]\n${[root, gitDirectory].map((trusted) => `\tdirectory = ${JSON.stringify(trusted)}\n`).join('')}`)
     await runClone(input, `file://${root}`, target, context, { GIT_CONFIG_GLOBAL: trust, GIT_ALLOW_PROTOCOL: 'file' })
   } finally {
     await rm(folder, { recursive: true, force: true })

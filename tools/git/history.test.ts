@@ -153,8 +153,8 @@ describe('git.activity', () => {
       ],
       weekdays: [1, 0, 1, 0, 0, 0, 1],
       hours: Array.from({ length: 24 }, (_, hour) => ({ 9: 2, 23: 1 })[hour] ?? 0),
-      punchCard: [{ 9: 1 }, {}, { 9: 1 }, {}, {}, {}, { 23: 1 }].map((day: Record<number, number>) =>
-        Array.from({ length: 24 }, (_, hour) => day[hour] ?? 0),
+      punchCard: Array.from({ length: 7 }, (_, day) =>
+        Array.from({ length: 24 }, (_, hour) => Number(['0 9', '2 9', '6 23'].includes(`${day} ${hour}`))),
       ),
       authorCount: 2,
       authors: [

@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { SomaError } from '@soma/contracts/errors'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { commitFiles, contextFor, emptyRepository, plainGit, temporaryFolder } from '../frame/testing.ts'
@@ -213,6 +214,14 @@ describe('git.clone', () => {
     await writeFile(join(source, '.git/hooks/post-checkout'), `#!/bin/sh\ntouch ${traces}/hook\n`, { mode: 0o755 })
     await copy(source, await temporaryFolder())
     expect(await readdir(traces)).toEqual([])
+  })
+
+  it.runIf(process.geteuid?.() === 0)('copies a repository that belongs to another user of the machine', async () => {
+    const source = await emptyRepository()
+    const head = await commitFiles(source, { a: '1' })
+    await promisify(execFile)('chown', ['-R', '65534', source])
+    await expect(plainGit(source, ['log'])).rejects.toThrow('dubious ownership')
+    expect(await copy(source, await temporaryFolder())).toMatchObject({ head })
   })
 
   it.each(['ext::sh -c touch', 'ssh://host/x', 'https://user:secret@example.org/x', '-x', 'relative'])(
