@@ -5,21 +5,20 @@ import type { Connection, Table } from '@lancedb/lancedb'
 import { SomaError } from '@soma/contracts/errors'
 import { requireTenant } from '@soma/contracts/requirements'
 import { dimensionsOf, lanceSchema, recordBatch } from './lance-records.ts'
+import { startUpkeep, type Upkeep } from './lance-upkeep.ts'
 import { DEFAULT_DIMENSIONS, type Metadata, type VectorHit, type Vectors } from './port.ts'
 import { fuseRankings } from './reciprocal-rank-fusion.ts'
 import { collectionNotFound, requireCollection, requireDimensions, requireQuery, requireRecords, requireSameDimensions } from './rules.ts'
 
-const TEXT_INDEX = 'text_idx'
-/** Records that may wait outside the full-text index; each search goes through them one by one. */
-const MAX_UNINDEXED = 128
 /** What fusion looks at of each ranking, at the least. */
 const MIN_CANDIDATES = 50
-/** Milliseconds for which a search that another process has begun may still need what was replaced. */
-const KEEP_REPLACED = 60 * 60 * 1000
+/** Ids in one condition: LanceDB's time for a list grows with its square. */
+const IDS_AT_ONCE = 500
 
 interface Opened {
   table: Table
   dimensions: number
+  upkeep: Upkeep
 }
 interface Collection {
   tenant: string
@@ -71,8 +70,7 @@ export async function openLanceVectors(options: { directory: string }): Promise<
   const openTable = async ({ tenant, name }: Collection): Promise<Opened> => {
     try {
       const table = await (await databaseOf(tenant)).openTable(name)
-      await keepIndexed(table)
-      return { table, dimensions: await dimensionsOf(table) }
+      return { table, dimensions: await dimensionsOf(table), upkeep: await startUpkeep(table) }
     } catch (error) {
       if (/was not found/.test(String(error))) throw collectionNotFound(tenant, name)
       throw explainFailure(error, directory)
@@ -96,25 +94,11 @@ export async function openLanceVectors(options: { directory: string }): Promise<
     return collection.opened
   }
 
-  const keepIndexed = async (table: Table): Promise<void> => {
-    const statistics = await table.indexStats(TEXT_INDEX)
-    if (!statistics) {
-      // Splits words by Unicode's rules, so that text without spaces is found too, and identifiers at their dots and underscores.
-      await table.createIndex('text', { config: lance.Index.fts({ baseTokenizer: 'icu/split', withPosition: false }) })
-    }
-    const { numIndexedRows = 0, numUnindexedRows = await table.countRows() } = statistics ?? {}
-    // With nothing in the index, LanceDB cuts what it found off at the limit before it sorts it.
-    if (numUnindexedRows > Math.min(numIndexedRows, MAX_UNINDEXED)) {
-      await table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_REPLACED) })
-    }
-  }
-
-  const write = (collection: Collection, work: (opened: Opened) => Promise<unknown>): Promise<void> =>
+  const write = (collection: Collection, work: (opened: Opened) => Promise<void>): Promise<void> =>
     collection.inTurn(async () => {
       const at = await opened(collection)
       try {
         await work(at)
-        await keepIndexed(at.table)
       } catch (error) {
         throw explainFailure(error, directory)
       }
@@ -134,7 +118,7 @@ export async function openLanceVectors(options: { directory: string }): Promise<
       })
     },
     upsert: async (tenant, name, records) => {
-      await write(collectionOf(tenant, name), async ({ table, dimensions }) => {
+      await write(collectionOf(tenant, name), async ({ table, dimensions, upkeep }) => {
         const rows = requireRecords(records, dimensions).map((record) => ({
           key: keyOf(record.id),
           id: record.id,
@@ -149,6 +133,7 @@ export async function openLanceVectors(options: { directory: string }): Promise<
           .whenMatchedUpdateAll()
           .whenNotMatchedInsertAll()
           .execute(await recordBatch(rows, dimensions))
+        await upkeep.written(rows.length)
       })
     },
     search: async (tenant, name, query) => {
@@ -173,17 +158,20 @@ export async function openLanceVectors(options: { directory: string }): Promise<
     },
     get: async (tenant, name, ids) => {
       const { table } = await opened(collectionOf(tenant, name))
-      if (ids.length === 0) return []
-      const rows: Row[] = await table.query().where(isOneOf(ids)).select(['id', 'vector', 'text', 'metadata']).toArray()
-      const byId = new Map(rows.map((row) => [row.id, row]))
+      const byId = new Map<string, Row>()
+      for (const some of portions(ids)) {
+        const rows: Row[] = await table.query().where(isOneOf(some)).select(['id', 'vector', 'text', 'metadata']).toArray()
+        for (const row of rows) byId.set(row.id, row)
+      }
       return ids.flatMap((id) => {
         const row = byId.get(id)
         return row ? [{ id, vector: [...row.vector], text: row.text, metadata: JSON.parse(row.metadata) as Metadata }] : []
       })
     },
     delete: async (tenant, name, ids) => {
-      await write(collectionOf(tenant, name), async ({ table }) => {
-        if (ids.length > 0) await table.delete(isOneOf(ids))
+      await write(collectionOf(tenant, name), async ({ table, upkeep }) => {
+        for (const some of portions(ids)) await table.delete(isOneOf(some))
+        await upkeep.deleted(ids.length)
       })
     },
     count: async (tenant, name) => (await opened(collectionOf(tenant, name))).table.countRows(),
@@ -239,6 +227,10 @@ const keyOf = hashed
 /** One metadata field as a word: equal for the same name, type and value only. */
 function labelOf([field, value]: [string, Metadata[string]]): string {
   return hashed(JSON.stringify([field, value]))
+}
+
+function portions(ids: readonly string[]): string[][] {
+  return Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) }, (_, at) => ids.slice(at * IDS_AT_ONCE, (at + 1) * IDS_AT_ONCE))
 }
 
 function isOneOf(ids: readonly string[]): string {
