@@ -54,6 +54,7 @@ export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys
     if (!capsule) throw problemsError('capsule_invalid', problems)
     const digest = capsuleDigest(capsule)
     const { name, version } = capsule.metadata
+    if (tenant !== PLATFORM) await assertNotFirstParty(name)
     if (signatures.length > 0) verifyCapsule({ capsule, digest, signatures: [...signatures] }, await trustedKeys())
     const { rows } = await sql.pool.query(
       `insert into capsules.capsules as c (tenant, name, version, digest, status, yaml, capsule, signatures) values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -80,6 +81,12 @@ export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys
       version,
       digest: kept.digest,
     })
+  }
+
+  /** A tenant's capsule never stands in for a first-party one: projects trust those by name. */
+  async function assertNotFirstParty(name: string): Promise<void> {
+    const { rows } = await sql.pool.query('select 1 from capsules.capsules where tenant = $1 and name = $2 limit 1', [PLATFORM, name])
+    if (rows.length > 0) throw new SomaError('conflict', `"${name}" is a first-party capsule. Give yours another name.`, { name })
   }
 
   /** Signs with the platform's key. */

@@ -1,15 +1,11 @@
 import type { ActivityFunction } from '@soma/contracts/workflow'
-import type { Needs, ServiceContext } from '@soma/kernel/http/service'
 import { capsuleResolve } from './capsule-resolve.ts'
 import { deliverableGate } from './deliverable-gate.ts'
+import type { Parts } from './parts.ts'
 import { projectFacts } from './project-facts.ts'
 import { projectPlan } from './project-plan.ts'
 import { projectProvision } from './project-provision.ts'
 import { approvalRequest, toolCall } from './tool-call.ts'
-
-/** What the activities stand on. */
-export type Parts = ServiceContext &
-  Pick<Needs, 'approvals' | 'budgets' | 'gate' | 'journal' | 'ledger' | 'operations' | 'performAction' | 'sql'>
 
 /** What workflows ask for, by the name they ask with. */
 export function createActivities(parts: Parts): Record<string, ActivityFunction> {

@@ -1,7 +1,7 @@
 import type { StoredCapsule } from '@soma/contracts/capsule'
 import type { CapsuleResolveInput, CapsuleResolveOutput } from '@soma/contracts/capsule-run'
 import { bodyOf, servicePrincipal } from '@soma/kernel/platform/internal-fetch'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 /** Fetches a capsule that may run, and makes a budget for its own limit when it names one. */
 export function capsuleResolve({ fetchAs, budgets }: Parts) {

@@ -1,7 +1,7 @@
 import type { Action, PolicyInput } from '@soma/contracts/policy'
 import type { DeliverableGateInput, DeliverableGateOutput } from '@soma/contracts/project-run'
 import { DELIVERABLE_START } from '@soma/kernel/approvals/approvals'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 /** Asks policy about a deliverable before anything is provisioned; when a person must agree, asks for that as well. */
 export function deliverableGate({ gate, approvals }: Parts) {

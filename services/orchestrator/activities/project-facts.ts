@@ -1,7 +1,7 @@
 import type { Decision } from '@soma/contracts/policy'
 import type { ProjectFacts } from '@soma/contracts/project-run'
 import type { ActivityContext } from '@soma/contracts/workflow'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 type FactsInput = Pick<ProjectFacts, 'project' | 'deliverables' | 'review'>
 

@@ -6,7 +6,7 @@ import type { Plan } from '@soma/contracts/project'
 import type { PlannedProject, ProjectRunInput } from '@soma/contracts/project-run'
 import { describeOperations } from '@soma/kernel/actions/operation-catalogue'
 import { bodyOf, servicePrincipal } from '@soma/kernel/platform/internal-fetch'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 /** Makes the plan: from a template or as supplied, filled in and checked against the operations and capsules there are. */
 export function projectPlan({ fetchAs, operations, config }: Parts) {

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ProvisionInput, ProvisionOutput } from '@soma/contracts/project-run'
 import type { ActivityContext } from '@soma/contracts/workflow'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 /** Makes what a project works with: its folder and its budgets. Doing it again changes nothing. */
 export function projectProvision({ folder, budgets }: Parts) {

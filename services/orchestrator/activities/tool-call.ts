@@ -1,6 +1,6 @@
 import type { ApprovalRequestInput, ToolCallInput, ToolCallOutput } from '@soma/contracts/capsule-run'
 import type { ActivityContext } from '@soma/contracts/workflow'
-import type { Parts } from './activities.ts'
+import type { Parts } from './parts.ts'
 
 /** A step's call takes the one road of every action; its key is the run's and the step's, so it is one call whatever happens. */
 export function toolCall({ performAction }: Parts) {

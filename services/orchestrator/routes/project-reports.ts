@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { SomaError } from '@soma/contracts/errors'
+import type { Approvals } from '@soma/kernel/approvals/approvals'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import type { Ledger } from '@soma/kernel/ledger/ledger'
 import type { Journal } from '@soma/ports/journal/port'
@@ -15,9 +16,10 @@ interface Parts {
   objects: Objects
   journal: Journal
   ledger: Ledger
+  approvals: Approvals
 }
 
-export function projectReportRoutes(app: ServiceApp, { workflows, objects, journal, ledger }: Parts): void {
+export function projectReportRoutes(app: ServiceApp, { workflows, objects, journal, ledger, approvals }: Parts): void {
   app.get(
     '/v1/projects/:id/report',
     {
@@ -55,7 +57,8 @@ export function projectReportRoutes(app: ServiceApp, { workflows, objects, journ
       const { tenant } = request.principal
       const { id } = await viewProject(workflows, tenant, request.params.id)
       await ledger.checkpoint(tenant)
-      const streams = await streamsOf(journal, tenant, id)
+      const asked = await approvals.list(tenant, { project: id, limit: 1000 })
+      const streams = [...(await streamsOf(journal, tenant, id)), ...asked.map((approval) => `approval/${approval.id}`)]
       return reply.type('application/x-ndjson').send(Readable.from(asLines(ledger.exportStreams(tenant, streams))))
     },
   )

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { Plan, Project } from '@soma/contracts/project'
 import type { ProjectRunInput, ProjectWord } from '@soma/contracts/project-run'
@@ -7,6 +6,7 @@ import type { ServiceApp } from '@soma/kernel/http/service'
 import type { Workflows } from '@soma/ports/workflows/port'
 import { z } from 'zod'
 import { PROJECT_WORKFLOW, viewProject } from '../project-view.ts'
+import { newRunId } from '../run-id.ts'
 
 const Id = z.object({ id: z.string() })
 const Summary = z.object({ id: z.string(), status: z.string(), startedAt: z.string(), endedAt: z.string().optional() })
@@ -35,7 +35,7 @@ export function projectRoutes(app: ServiceApp, { workflows }: { workflows: Workf
         throw new SomaError('invalid_input', 'Name a template or supply a plan, one of the two.')
       const { principal } = request
       const source = plan ? { plan } : { template: template as string }
-      const id = `prj-${Date.now().toString(36)}${randomBytes(4).toString('hex')}`
+      const id = newRunId('prj', principal.tenant, request.idempotencyKey)
       const input: ProjectRunInput = {
         id,
         tenant: principal.tenant,

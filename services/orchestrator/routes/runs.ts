@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { capsuleDigest } from '@soma/capsule/digest'
@@ -12,6 +11,7 @@ import type { Needs, ServiceApp, ServiceContext } from '@soma/kernel/http/servic
 import { bodyOf } from '@soma/kernel/platform/internal-fetch'
 import { z } from 'zod'
 import { replayRun } from '../replay-run.ts'
+import { newRunId } from '../run-id.ts'
 
 const Run = z.object({
   runId: z.string(),
@@ -61,7 +61,7 @@ export function runRoutes(
       const { principal, body } = request
       const { tenant } = principal
       const { capsule, digest } = await bodyOf<StoredCapsule>(fetchAs(principal)(`/v1/capsules/${body.capsule}/${body.version}/verified`))
-      const runId = `run-${Date.now().toString(36)}${randomBytes(4).toString('hex')}`
+      const runId = newRunId('run', tenant, request.idempotencyKey)
       const workspace = join(await folder('workspaces'), tenant, runId)
       await mkdir(workspace, { recursive: true })
       await budgets.open(tenant, `run/${runId}`, capsule.budget)

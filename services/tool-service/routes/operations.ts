@@ -58,7 +58,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, ca
     },
     async (request) => {
       const { tenant } = request.principal
-      const key = idempotencyKey(request.headers['idempotency-key'])
+      const key = request.idempotencyKey
       const workspace = join(await folder('workspaces'), tenant, 'calls')
       await mkdir(workspace, { recursive: true })
       const gone = new AbortController()
@@ -78,8 +78,4 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, ca
       })
     },
   )
-}
-
-function idempotencyKey(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' && header !== '' ? header : undefined
 }
