@@ -7,13 +7,14 @@ import { linguist } from './linguist.ts'
 import { type MarkdownFile, readMarkdown } from './markdown.ts'
 import { contentsOf, isBinary, openTree, type ScannedTree } from './tree.ts'
 
-const MAX_BYTES = 1024 * 1024
+/** The parser takes seconds for a megabyte. */
+const MAX_BYTES = 256 * 1024
 
 export const documentation = operation({
   name: 'scan.documentation',
   summary: 'Judge the README, find missing documents and broken links',
   description:
-    'Reads the Markdown files of a commit: what the README says, which documents of a well-kept repository are there, and whether relative links and anchors lead somewhere. Links to other sites are listed, not fetched.',
+    'Reads the Markdown files of a commit: what the README says, which documents of a well-kept repository are there, and whether relative links and anchors lead somewhere. Links to other sites are listed, not fetched. Files over 256 KiB are counted but not read.',
   input: ScanInput.extend({
     limit: z.number().int().min(1).max(5_000).default(1_000).describe('How many findings, and how many external links, to list'),
     maxFiles: z.number().int().min(1).max(50_000).default(5_000).describe('How many Markdown files to read'),

@@ -1,6 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
 import { type Blob, listTree, openRepository, type Repository, readBlobs, resolveRevision, type TreeEntry } from '../frame/git.ts'
 import { compareText } from './finding.ts'
+
+const TURN = 8
 
 /** The files of one commit, as every scan reads them. */
 export interface ScannedTree {
@@ -49,6 +52,8 @@ export async function* contentsOf(
   const oids = readable.map((file) => file.oid)
   let index = 0
   for await (const blob of readBlobs(tree.repository, oids, { maxBytes })) {
+    // Contents that git has already sent come without a pause: let the process do its other work in between.
+    if (index % TURN === 0) await nextTurn()
     const file = readable[index++]
     if (file) yield { file, blob }
   }
