@@ -60,7 +60,7 @@ describe('scan.rank', () => {
     expect(await score({})).toMatchObject({ score: 0, arithmetic: 'Nothing was assessed.', areas: [], fixes: [] })
   })
 
-  it('every operation reads only, and says what its fields mean', () => {
+  it('every operation reads only', () => {
     for (const { name, effect, idempotency, capability } of scanAdapter.operations) {
       expect({ name, effect, idempotency, capability }).toEqual({
         name,
