@@ -3,6 +3,7 @@ import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Decision } from '@soma/contracts/policy'
 import type { Journal } from '@soma/ports/journal/port'
+import canonicalize from 'canonicalize'
 
 /**
  * The record of one action, a stream of its own: `action/<key>`. Its first entry claims the key, so two callers can't both act.
@@ -18,8 +19,8 @@ import type { Journal } from '@soma/ports/journal/port'
 export interface ActionRecord {
   /** What happened before, if anything. */
   readonly last: JournalEntry | undefined
-  /** True when something was intended and neither confirmed nor known not to have happened. */
-  readonly isUndecided: boolean
+  /** The last intent, when it was neither confirmed nor is known not to have happened. */
+  readonly undecided: JournalEntry | undefined
   append(kind: ActionEntryKind, payload: unknown): Promise<void>
 }
 
@@ -44,7 +45,7 @@ export async function openActionRecord(journal: Journal, tenant: string, key: st
   let seq = entries.length
   return {
     last: entries.at(-1),
-    isUndecided: isUndecided(entries),
+    undecided: undecidedIntent(entries),
     async append(kind, payload) {
       await journal.append({ tenant, stream, expectedSeq: seq, entries: [{ kind, payload }] })
       seq++
@@ -53,17 +54,33 @@ export async function openActionRecord(journal: Journal, tenant: string, key: st
 }
 
 /** A failed attempt whose error says that nothing happened decides the intent before it; any other leaves it open. */
-function isUndecided(entries: readonly JournalEntry[]): boolean {
-  const intended = entries.findLastIndex((entry) => entry.kind === 'action.intended')
-  if (intended === -1) return false
-  return entries
-    .slice(intended + 1)
-    .every((entry) => !(entry.kind === 'action.failed' && (entry.payload as { happened?: boolean }).happened === false))
+function undecidedIntent(entries: readonly JournalEntry[]): JournalEntry | undefined {
+  const place = entries.findLastIndex((entry) => entry.kind === 'action.intended')
+  const isDecided = entries
+    .slice(place + 1)
+    .some((entry) => entry.kind === 'action.failed' && (entry.payload as { happened?: boolean }).happened === false)
+  return isDecided ? undefined : entries[place]
 }
 
-/** The key was used before, for something else: a workflow that changed under its run, or a caller's mistake. */
-export function assertSameAction(last: JournalEntry, operation: string): void {
-  const recorded = (last.payload as { operation: string }).operation
-  if (recorded !== operation)
-    throw new SomaError('conflict', `The key belongs to ${recorded} already; it can't be used for ${operation}.`, { recorded, operation })
+export interface RecordedCall {
+  operation: string
+  input?: unknown
+}
+
+/**
+ * One key is one action: the same operation with the same input. Another is a workflow that changed under its run, or a caller's mistake.
+ * @throws `conflict`
+ */
+export function assertSameAction(recorded: RecordedCall, asked: RecordedCall): void {
+  if (recorded.operation !== asked.operation) {
+    throw new SomaError('conflict', `The key belongs to ${recorded.operation} already; it can't be used for ${asked.operation}.`, {
+      recorded: recorded.operation,
+      operation: asked.operation,
+    })
+  }
+  if (recorded.input !== undefined && canonicalize(recorded.input) !== canonicalize(asked.input)) {
+    throw new SomaError('conflict', `The key belongs to a call of ${asked.operation} with another input already. Use another key.`, {
+      operation: asked.operation,
+    })
+  }
 }

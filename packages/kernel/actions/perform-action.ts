@@ -1,20 +1,27 @@
-import { isAbsolute, relative, resolve } from 'node:path'
 import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
+import type { JournalEntry } from '@soma/contracts/journal'
 import type { Operation, OperationContext } from '@soma/contracts/operation'
 import type { Action, Decision, PolicyInput } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Objects } from '@soma/ports/objects/port'
-import type { Approvals } from '../approvals/approvals.ts'
+import type { Approval, Approvals } from '../approvals/approvals.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Egress } from '../egress/egress.ts'
 import { type Gate, killSubject } from '../gate/gate.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
-import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord } from './action-record.ts'
+import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord, type RecordedCall } from './action-record.ts'
+import { assertWanted, saysNothingHappened, withinLimits } from './deadline.ts'
+import { describeAction, parseInput, parseOutput } from './describe-action.ts'
 import type { FoundOperation, Operations } from './operations.ts'
 
 const DEFAULT_TIMEOUT_SECONDS = 60
+/**
+ * What an action takes out of its budgets before it begins. How long it will be can't be known; the moment makes sure that none begins
+ * when the time is used up.
+ */
+const RESERVED: BudgetAmount = { calls: 1, seconds: 0.001 }
 
 /** One call of an operation, by a run's step, a person or an agent. */
 export interface ActionRequest {
@@ -59,22 +66,25 @@ export type PerformAction = (request: ActionRequest) => Promise<ActionOutcome>
  * input checked → held while a kill switch covers it → gate → budget reserved → intent on disk (unless it only reads) → the call →
  * outcome on disk and budget settled. After a crash an intent without outcome is settled by the operation's own declaration, never by a blind
  * second call.
- * @throws `invalid_input`, `unknown_tool`, `forbidden`, `policy_denied`, `approval_required` (details.approval), `budget_exceeded`,
- *   `effect_undecided`, and what the operation throws
+ * @throws `invalid_input`, `unknown_tool`, `conflict`, `forbidden`, `policy_denied`, `approval_required` (details.approval),
+ *   `budget_exceeded`, `effect_undecided`, `tool_timeout`, `cancelled`, and what the operation throws
  */
 export function createActions(parts: ActionParts): PerformAction {
   const { operations, gate, kill, budgets, approvals, journal } = parts
 
-  const underWay = new Map<string, Promise<ActionOutcome>>()
+  const underWay = new Map<string, { request: ActionRequest; outcome: Promise<ActionOutcome> }>()
 
   /** Two callers with one key in this process share one call. */
-  return function performAction(request) {
+  return async function performAction(request) {
     const place = `${request.principal.tenant}\n${request.key}`
     const known = underWay.get(place)
-    if (known) return known
-    const action = claimAndPerform(request).finally(() => underWay.delete(place))
-    underWay.set(place, action)
-    return action
+    if (known) {
+      assertSameAction(known.request, request)
+      return known.outcome
+    }
+    const outcome = claimAndPerform(request).finally(() => underWay.delete(place))
+    underWay.set(place, { request, outcome })
+    return outcome
   }
 
   async function claimAndPerform(request: ActionRequest): Promise<ActionOutcome> {
@@ -88,50 +98,52 @@ export function createActions(parts: ActionParts): PerformAction {
 
   async function walkTheRoad(request: ActionRequest): Promise<ActionOutcome> {
     const found = operations.find(request.operation)
-    const { operation } = found
-    const input = parseInput(operation, request.input)
-    const action = describeAction(operation, input, request.workspace, parts.egress)
+    const input = parseInput(found.operation, request.input)
+    const action = describeAction(found.operation, input, request.workspace, parts.egress)
     const { tenant } = request.principal
     const record = await openActionRecord(journal, tenant, request.key, request.mayExist)
-    if (record.last) {
-      assertSameAction(record.last, operation.name)
-      if (record.last.kind === 'action.completed') return outcomeOf(record.last.payload as CompletedPayload)
-    }
+    for (const entry of [record.undecided, record.last])
+      if (entry) assertSameAction(entry.payload as RecordedCall, { operation: request.operation, input })
+    if (record.last?.kind === 'action.completed') return outcomeOf(record.last.payload as CompletedPayload)
 
-    await waitWhileKilled(request, action, record, kill)
     const decision = await passGate(request, action, record)
     await reserve(request, record)
     try {
       return await perform(request, found, action, decision, record)
     } catch (error) {
-      await budgets.release({ tenant, key: request.key })
+      // Not why the action failed; what stays reserved is taken up by the next attempt with the key.
+      await budgets.release({ tenant, key: request.key }).catch(() => undefined)
       throw error
     }
   }
 
   async function passGate(request: ActionRequest, action: Action, record: ActionRecord): Promise<Decision> {
     const { principal, context } = request
-    const granted = await approvals.granted(principal.tenant, context.approvals ?? [], {
+    let granted = await approvals.granted(principal.tenant, context.approvals ?? [], {
       action: action.name,
       arguments: action.arguments,
       project: context.project,
       deliverable: context.deliverable,
     })
-    try {
-      return await gate.pass({ principal, action, context: { ...context, approvals: granted } })
-    } catch (error) {
-      if (!(error instanceof SomaError)) throw error
-      const refused = error.code === 'approval_required' ? await askForApproval(request, action, error) : error
-      await record.append('action.refused', {
-        operation: request.operation,
-        error: { code: refused.code, message: refused.message, details: refused.details },
-      })
-      throw refused
+    for (;;) {
+      await waitWhileKilled(request, action, record, kill)
+      try {
+        return await gate.pass({ principal, action, context: { ...context, approvals: granted } })
+      } catch (error) {
+        if (!(error instanceof SomaError)) throw error
+        if (error.code === 'killed') continue
+        const approval = error.code === 'approval_required' ? await askForApproval(request, action, error) : undefined
+        if (approval?.status === 'approved' && !granted.includes(approval.id)) {
+          granted = [...granted, approval.id]
+          continue
+        }
+        throw await refuse(request, record, approval ? unapproved(action, approval, error) : error)
+      }
     }
   }
 
-  async function askForApproval({ principal, context, key }: ActionRequest, action: Action, refused: SomaError): Promise<SomaError> {
-    const approval = await approvals.request({
+  function askForApproval({ principal, context, key }: ActionRequest, action: Action, refused: SomaError): Promise<Approval> {
+    return approvals.request({
       tenant: principal.tenant,
       action: action.name,
       summary: refused.message,
@@ -141,117 +153,118 @@ export function createActions(parts: ActionParts): PerformAction {
       project: context.project,
       deliverable: context.deliverable,
     })
-    return new SomaError('approval_required', refused.message, { ...refused.details, approval: approval.id })
   }
 
-  async function reserve({ principal, key, budgets: named, operation }: ActionRequest, record: ActionRecord): Promise<void> {
+  /** Puts the refusal on record and gives it back to be thrown. */
+  async function refuse({ operation }: ActionRequest, record: ActionRecord, refused: SomaError): Promise<SomaError> {
+    await record.append('action.refused', { operation, error: errorOf(refused) })
+    return refused
+  }
+
+  async function reserve(request: ActionRequest, record: ActionRecord): Promise<void> {
+    const { principal, key, budgets: named } = request
     try {
-      await budgets.reserve({ tenant: principal.tenant, key, budgets: [...named, `tenant/${principal.tenant}`], amount: { calls: 1 } })
+      await budgets.reserve({ tenant: principal.tenant, key, budgets: [...named, `tenant/${principal.tenant}`], amount: RESERVED })
     } catch (error) {
-      if (SomaError.is(error, 'budget_exceeded'))
-        await record.append('action.refused', { operation, error: { code: error.code, message: error.message, details: error.details } })
-      throw error
+      throw SomaError.is(error, 'budget_exceeded') ? await refuse(request, record, error) : error
     }
   }
 
   async function perform(
     request: ActionRequest,
-    found: FoundOperation,
+    { operation, adapter }: FoundOperation,
     action: Action,
     decision: Decision,
     record: ActionRecord,
   ): Promise<ActionOutcome> {
-    const { operation, adapter } = found
     const input = action.arguments
     const changesTheWorld = operation.idempotency.kind !== 'read'
-    const startedAt = performance.now()
-    const timeout = AbortSignal.timeout((operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS) * 1000)
-    const signal = AbortSignal.any([request.signal, timeout])
+    const limits = { operation: operation.name, seconds: operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS, signal: request.signal }
     const client = await operations.clientOf(adapter)
-    const context = contextFor(request, client, signal)
+    const startedAt = performance.now()
 
-    const complete = async (output: unknown, wasFound: boolean): Promise<ActionOutcome> => {
+    /** Settling is flushed to disk by the append that follows it. */
+    const settle = async () => {
       const milliseconds = Math.round(performance.now() - startedAt)
       const spent: BudgetAmount = { calls: 1, seconds: milliseconds / 1000 }
-      const labels = [...new Set([...(request.context.labels ?? []), ...(operation.untrustedOutput ? ['untrusted'] : [])])]
-      const payload: CompletedPayload = {
-        operation: operation.name,
-        input,
-        output,
-        labels,
-        decision,
-        spent,
-        milliseconds,
-        ...(wasFound ? { found: true } : {}),
-      }
-      // Settling is flushed to disk by the append that follows it.
       await budgets.settle({ tenant: request.principal.tenant, key: request.key, actual: spent })
+      return { spent, milliseconds }
+    }
+    const complete = async (output: unknown, how: { found?: true }): Promise<ActionOutcome> => {
+      const labels = [...new Set([...(request.context.labels ?? []), ...(operation.untrustedOutput ? ['untrusted'] : [])])]
+      const payload: CompletedPayload = { operation: operation.name, input, output, labels, decision, ...(await settle()), ...how }
       await record.append('action.completed', payload)
       return outcomeOf(payload)
     }
 
-    if (record.isUndecided) {
-      const settled = await settleUndecided(request, operation, action, context)
-      if (settled.happened) return complete(settled.output, true)
+    if (record.undecided) {
+      const settled = await settleUndecided(request, operation, action, record.undecided, (work) =>
+        withinLimits(limits, (signal) => work(contextFor(request, client, signal))),
+      )
+      if (settled.happened) return complete(settled.output, { found: true })
     }
+    assertWanted(limits)
     if (changesTheWorld) await record.append('action.intended', { operation: operation.name, input, decision, context: request.context })
     let output: unknown
     try {
-      output = parseOutput(operation, await operation.run(input, context))
+      output = await withinLimits(limits, async (signal) =>
+        parseOutput(operation, await operation.run(input, contextFor(request, client, signal))),
+      )
     } catch (error) {
-      const told = explainTimeout(error, timeout, operation)
-      // Read failures change nothing; a tool that knows that nothing happened says so.
-      const happened = changesTheWorld && told.details.happened !== false ? undefined : false
+      const told = error as SomaError
+      const { spent } = await settle()
+      const isWithoutEffect = !changesTheWorld || saysNothingHappened(told)
       await record.append('action.failed', {
         operation: operation.name,
         input,
-        error: { code: told.code, message: told.message, details: told.details },
-        ...(happened === false ? { happened } : {}),
+        error: errorOf(told),
+        spent,
+        ...(isWithoutEffect ? { happened: false } : {}),
       })
       throw told
     }
-    return complete(output, false)
+    return complete(output, {})
   }
 
   async function settleUndecided(
     request: ActionRequest,
     operation: Operation,
     action: Action,
-    context: OperationContext<unknown>,
+    intent: JournalEntry,
+    look: <Result>(work: (context: OperationContext<unknown>) => Promise<Result>) => Promise<Result>,
   ): Promise<{ happened: true; output: unknown } | { happened: false }> {
-    switch (operation.idempotency.kind) {
+    const { idempotency } = operation
+    switch (idempotency.kind) {
       case 'read':
       case 'native':
         return { happened: false }
       case 'marker': {
-        const output = await operation.idempotency.find(action.arguments, context).catch(async (error) => {
-          if (!SomaError.is(error, 'effect_undecided')) throw error
-          await askWhetherToRepeat(request, action)
-          return undefined
-        })
+        const output = await look((context) => idempotency.find(action.arguments, context))
         return output === undefined ? { happened: false } : { happened: true, output: parseOutput(operation, output) }
       }
       case 'none':
-        await askWhetherToRepeat(request, action)
+        await askWhetherToRepeat(request, action, intent)
         return { happened: false }
     }
   }
 
-  /** Only a person can find out what happened. An approval means: it did not happen, do it now. */
-  async function askWhetherToRepeat(request: ActionRequest, action: Action): Promise<void> {
-    const question: Action = { ...action, name: `repeat.${action.name}` }
-    const granted = await approvals.granted(request.principal.tenant, request.context.approvals ?? [], {
-      action: question.name,
-      arguments: question.arguments,
-    })
-    if (granted.length > 0) return
+  /**
+   * Only a person can find out what happened. An approval means: it did not happen, do it now. It holds for this one intent; should
+   * the next attempt be interrupted as well, it is asked again.
+   */
+  async function askWhetherToRepeat(request: ActionRequest, action: Action, intent: JournalEntry): Promise<void> {
+    const question: Action = { ...action, name: `repeat.${action.name}`, arguments: { input: action.arguments, interrupted: intent.hash } }
     const text = `${action.name} may or may not have happened before an interruption, and there is no way to look. Find out by hand: approve to do it now, reject if it is done or must not be.`
-    const refused = new SomaError('approval_required', text, {
-      action: question.name,
-      reasons: [{ rule: 'effect_undecided', text }],
-      retryable: false,
-    })
-    throw await askForApproval(request, question, refused)
+    const reasons = [{ rule: 'effect_undecided', text }]
+    const asked = new SomaError('approval_required', text, { action: question.name, reasons, retryable: false })
+    const approval = await askForApproval(request, question, asked)
+    if (approval.status === 'approved') return
+    if (approval.status === 'pending') throw unapproved(question, approval, asked)
+    throw new SomaError(
+      'effect_undecided',
+      `Whether ${action.name} happened is not known, and ${approval.decidedBy} decided not to do it again${approval.note ? `: ${approval.note}` : '.'}`,
+      { approval: approval.id, retryable: false },
+    )
   }
 
   function contextFor(request: ActionRequest, client: unknown, signal: AbortSignal): OperationContext<unknown> {
@@ -272,64 +285,29 @@ export function createActions(parts: ActionParts): PerformAction {
   }
 }
 
-function parseInput(operation: Operation, input: unknown): unknown {
-  const parsed = operation.input.safeParse(input)
-  if (parsed.success) return parsed.data
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'input'}: ${issue.message}`)
-  throw new SomaError('invalid_input', `${operation.name} does not take this input. ${problems.join('; ')}`, {
-    operation: operation.name,
-    problems,
-    retryable: false,
-  })
-}
-
-function parseOutput(operation: Operation, output: unknown): unknown {
-  const parsed = operation.output.safeParse(output)
-  if (parsed.success) return parsed.data
-  const problems = parsed.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`)
-  throw new SomaError('tool_failed', `${operation.name} answered with another shape than it declares. ${problems.join('; ')}`, {
-    operation: operation.name,
-    problems,
-    retryable: false,
-  })
-}
-
-/** What policy is asked about. Whether a path lies in the run's own workspace, and whether an address was opened, only this place knows. */
-function describeAction(operation: Operation, input: unknown, workspace: string, egress: Pick<Egress, 'isException'>): Action {
-  const resource = { ...operation.resource?.(input) }
-  if (typeof resource.path === 'string') {
-    const inside = relative(workspace, resolve(workspace, resource.path))
-    resource.inside_workspace = workspace !== '' && !inside.startsWith('..') && !isAbsolute(inside)
-  }
-  if (typeof resource.host === 'string') resource.egress_allowed = egress.isException(resource.host, Number(resource.port))
-  return { name: `tool.${operation.name}`, capability: operation.capability, effect: operation.effect, resource, arguments: input }
-}
-
 async function waitWhileKilled(request: ActionRequest, action: Action, record: ActionRecord, kill: KillSwitches): Promise<void> {
   const subject = killSubject({ principal: request.principal, action, context: request.context })
   for (let held = kill.stopping(subject); held; held = kill.stopping(subject)) {
     await record.append('action.held', { operation: request.operation, killSwitch: held.id, reason: held.reason })
     request.onProgress?.(`held by kill switch: ${held.reason}`)
-    await kill.whenLifted(subject, request.signal)
+    await kill.whenLifted(subject, request.signal).catch((error) => {
+      assertWanted(request)
+      throw error
+    })
   }
 }
 
-function explainTimeout(error: unknown, timeout: AbortSignal, operation: Operation): SomaError {
-  if (timeout.aborted && !(error instanceof SomaError && error.code !== 'internal')) {
-    return new SomaError(
-      'tool_timeout',
-      `${operation.name} did not answer within ${operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS} seconds.`,
-      { operation: operation.name },
-      { cause: error },
-    )
-  }
-  if (error instanceof SomaError) return error
-  return new SomaError(
-    'tool_failed',
-    `${operation.name} failed: ${error instanceof Error ? error.message : error}`,
-    { operation: operation.name },
-    { cause: error },
-  )
+/** Nobody has answered yet, or the answer was no. */
+function unapproved(action: Action, approval: Approval, asked: SomaError): SomaError {
+  if (approval.status !== 'rejected') return new SomaError('approval_required', asked.message, { ...asked.details, approval: approval.id })
+  return new SomaError('policy_denied', `${approval.decidedBy} rejected ${action.name}${approval.note ? `: ${approval.note}` : '.'}`, {
+    ...asked.details,
+    rejected: approval.id,
+  })
+}
+
+function errorOf({ code, message, details }: SomaError) {
+  return { code, message, details }
 }
 
 function outcomeOf({ output, labels, spent }: CompletedPayload): ActionOutcome {

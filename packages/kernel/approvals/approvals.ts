@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
 import { Reason } from '@soma/contracts/policy'
+import { appendOnce } from '@soma/ports/journal/append-once'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Migration, Sql } from '@soma/ports/sql/port'
 import canonicalize from 'canonicalize'
@@ -32,8 +32,7 @@ const APPROVAL_MIGRATIONS: readonly Migration[] = [
       tenant text not null, id text not null, action text not null, summary text not null, arguments json, digest text not null, reasons json not null,
       run text, project text, deliverable text, status text not null default 'pending',
       requested_at timestamptz(3) not null default now(), decided_at timestamptz(3), decided_by text, note text,
-      primary key (tenant, id),
-      unique (tenant, run, digest)
+      primary key (tenant, id)
     );
     create index approvals_pending on approvals (tenant, requested_at) where status = 'pending';`,
   },
@@ -78,13 +77,19 @@ export function approvalDigest(action: string, args: unknown): string {
 
 export async function openApprovals({ sql, journal }: { sql: Sql; journal: Journal }): Promise<Approvals> {
   await sql.migrate('approvals', APPROVAL_MIGRATIONS)
-  const note = (tenant: string, approval: Approval) =>
-    journal.append({
+
+  /** The ledger first: a word counts when it is recorded. Gives what the ledger holds at that place, ours or an earlier one. */
+  async function record(tenant: string, approval: Approval): Promise<Approval> {
+    const isRequest = approval.status === 'pending'
+    const entry = await appendOnce(journal, {
       tenant,
       stream: `approval/${approval.id}`,
-      expectedSeq: 'any',
-      entries: [{ kind: `approval.${approval.status === 'pending' ? 'requested' : approval.status}`, payload: approval }],
+      expectedSeq: isRequest ? 0 : 1,
+      entries: [{ kind: `approval.${isRequest ? 'requested' : approval.status}`, payload: approval }],
     })
+    return entry.payload as Approval
+  }
+
   const get = async (tenant: string, id: string) => {
     const { rows } = await sql.pool.query('select * from approvals.approvals where tenant = $1 and id = $2', [tenant, id])
     return rows[0] && fromRow(rows[0])
@@ -94,12 +99,18 @@ export async function openApprovals({ sql, journal }: { sql: Sql; journal: Journ
     get,
     async request({ tenant, action, summary, arguments: args, reasons, run, project, deliverable }) {
       const digest = approvalDigest(action, args)
-      const { rows } = await sql.pool.query(
-        `insert into approvals.approvals (tenant, id, action, summary, arguments, digest, reasons, run, project, deliverable) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         on conflict (tenant, run, digest) do nothing returning *`,
+      const id = sha256(`${tenant}\n${run}\n${digest}`).slice(0, 32)
+      const known = await get(tenant, id)
+      if (known) return known
+      const requestedAt = new Date().toISOString()
+      const asked = { id, action, summary, arguments: args ?? null, digest, reasons: [...reasons], run, project, deliverable }
+      const recorded = await record(tenant, { ...asked, status: 'pending', requestedAt })
+      await sql.pool.query(
+        `insert into approvals.approvals (tenant, id, action, summary, arguments, digest, reasons, run, project, deliverable, requested_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing`,
         [
           tenant,
-          randomUUID(),
+          id,
           action,
           summary,
           JSON.stringify(args ?? null),
@@ -108,36 +119,33 @@ export async function openApprovals({ sql, journal }: { sql: Sql; journal: Journ
           run,
           project ?? null,
           deliverable ?? null,
+          recorded.requestedAt,
         ],
       )
-      if (rows.length > 0) {
-        const approval = fromRow(rows[0])
-        await note(tenant, approval)
-        return approval
-      }
-      const known = await sql.pool.query('select * from approvals.approvals where tenant = $1 and run = $2 and digest = $3', [
-        tenant,
-        run,
-        digest,
-      ])
-      return fromRow(known.rows[0])
+      return (await get(tenant, id)) ?? recorded
     },
-    async decide({ tenant, id, approve, by, note: words }) {
+    async decide({ tenant, id, approve, by, note }) {
       const status = approve ? 'approved' : 'rejected'
-      const { rows } = await sql.pool.query(
-        `update approvals.approvals set status = $3, decided_at = now(), decided_by = $4, note = $5 where tenant = $1 and id = $2 and status = 'pending' returning *`,
-        [tenant, id, status, by, words ?? null],
-      )
-      if (rows.length > 0) {
-        const approval = fromRow(rows[0])
-        await note(tenant, approval)
-        return approval
+      let approval = await get(tenant, id)
+      if (!approval) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
+      if (approval.status === 'pending') {
+        approval = await record(tenant, {
+          ...approval,
+          status,
+          decidedAt: new Date().toISOString(),
+          decidedBy: by,
+          ...(note ? { note } : {}),
+        })
+        await sql.pool.query(
+          `update approvals.approvals set status = $3, decided_at = $4, decided_by = $5, note = $6 where tenant = $1 and id = $2 and status = 'pending'`,
+          [tenant, id, approval.status, approval.decidedAt, approval.decidedBy, approval.note ?? null],
+        )
       }
-      const known = await get(tenant, id)
-      if (!known) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
-      if (known.status !== status)
-        throw new SomaError('conflict', `Approval ${id} was ${known.status} by ${known.decidedBy} already.`, { id, status: known.status })
-      return known
+      if (approval.status === status) return approval
+      throw new SomaError('conflict', `Approval ${id} was ${approval.status} by ${approval.decidedBy} already.`, {
+        id,
+        status: approval.status,
+      })
     },
     async list(tenant, { status, project, after, limit = 100 } = {}) {
       const { rows } = await sql.pool.query(

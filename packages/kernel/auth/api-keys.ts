@@ -2,7 +2,6 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { holds, type Principal } from '@soma/contracts/tenant'
 import type { Migration, Sql } from '@soma/ports/sql/port'
-import { CompiledQuery } from 'kysely'
 
 /** Part of the schema `identity`, which identity-service owns and applies. */
 export const API_KEY_MIGRATIONS: readonly Migration[] = [
@@ -130,8 +129,7 @@ export async function listApiKeys(sql: Sql, tenant: string, options: { afterId?:
 
 /** Within the tenant's row-level security. Only `verifyApiKey` looks beyond, as it does not know the tenant yet. */
 async function queryAs(sql: Sql, tenant: string, text: string, values: unknown[]): Promise<Record<string, unknown>[]> {
-  const query = CompiledQuery.raw(text, values)
-  return (await sql.tenant(tenant, (transaction) => transaction.executeQuery<Record<string, unknown>>(query))).rows
+  return (await sql.tenant(tenant, (transaction) => transaction.query(text, values))).rows
 }
 
 function assertMayGive(issuer: Principal, request: ApiKeyRequest): void {

@@ -1,7 +1,6 @@
 import type { BudgetAmount, BudgetState } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { Migration, Sql } from '@soma/ports/sql/port'
-import type pg from 'pg'
 
 /** The amounts, in the order the SQL functions take them: tokens, micro-dollars, calls, seconds. */
 const AMOUNTS = ['tokens', 'costMicros', 'calls', 'seconds'] as const
@@ -29,11 +28,16 @@ const BUDGET_MIGRATIONS: readonly Migration[] = [
       create function plus(a double precision[], b double precision[], sign int) returns double precision[] language sql immutable as
         'select array[a[1] + sign * b[1], a[2] + sign * b[2], a[3] + sign * b[3], a[4] + sign * b[4]]';
       create function reserve(of_tenant text, of_key text, ids text[], wanted double precision[]) returns table (refused text, left_over double precision[]) language plpgsql as $$
-      declare budget record;
+      declare
+        budget record;
+        -- Those that are there by now: what is opened later was not charged and must not be credited.
+        charged text[] := array(select b.id from budgets.budgets b where b.tenant = of_tenant and b.id = any(ids));
       begin
-        insert into budgets.reservations (tenant, key, budgets, amounts) values (of_tenant, of_key, ids, wanted) on conflict do nothing;
+        if charged = '{}' then return; end if;
+        perform set_config('synchronous_commit', 'off', true);
+        insert into budgets.reservations (tenant, key, budgets, amounts) values (of_tenant, of_key, charged, wanted) on conflict do nothing;
         if not found then return; end if;
-        for budget in select * from budgets.budgets b where b.tenant = of_tenant and b.id = any(ids) order by b.id for update loop
+        for budget in select * from budgets.budgets b where b.tenant = of_tenant and b.id = any(charged) order by b.id for update loop
           for amount in 1..4 loop
             if wanted[amount] > 0 and budget.limits[amount] is not null and budget.reserved[amount] + budget.spent[amount] + wanted[amount] > budget.limits[amount] then
               refused := budget.id;
@@ -44,11 +48,12 @@ const BUDGET_MIGRATIONS: readonly Migration[] = [
             end if;
           end loop;
         end loop;
-        update budgets.budgets b set reserved = budgets.plus(b.reserved, wanted, 1) where b.tenant = of_tenant and b.id = any(ids);
+        update budgets.budgets b set reserved = budgets.plus(b.reserved, wanted, 1) where b.tenant = of_tenant and b.id = any(charged);
       end $$;
       create function settle(of_tenant text, of_key text, actual double precision[]) returns void language plpgsql as $$
       declare reservation record;
       begin
+        perform set_config('synchronous_commit', 'off', true);
         delete from budgets.reservations r where r.tenant = of_tenant and r.key = of_key returning * into reservation;
         if not found then return; end if;
         perform 1 from budgets.budgets b where b.tenant = of_tenant and b.id = any(reservation.budgets) order by b.id for update;
@@ -83,23 +88,12 @@ export interface Budgets {
 export async function openBudgets(sql: Sql): Promise<Budgets> {
   await sql.migrate('budgets', BUDGET_MIGRATIONS)
 
-  async function unflushed(statement: string, values: unknown[]): Promise<pg.QueryResult> {
-    const client = await sql.pool.connect()
-    try {
-      await client.query('begin; set local synchronous_commit = off')
-      const result = await client.query(statement, values)
-      await client.query('commit')
-      return result
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined)
-      throw error
-    } finally {
-      client.release()
-    }
-  }
-
   const settle: Budgets['settle'] = async ({ tenant, key, actual }) => {
-    await unflushed('select budgets.settle($1, $2, $3)', [tenant, key, toArray(actual, 0)])
+    await sql.pool.query({
+      name: 'budgets-settle',
+      text: 'select budgets.settle($1, $2, $3)',
+      values: [tenant, key, toArray(actual, 0)],
+    })
   }
 
   return {
@@ -111,19 +105,12 @@ export async function openBudgets(sql: Sql): Promise<Budgets> {
     },
     async reserve({ tenant, key, budgets, amount }) {
       if (budgets.length === 0) return
-      const { rows } = await unflushed('select refused, left_over from budgets.reserve($1, $2, $3, $4)', [
-        tenant,
-        key,
-        budgets,
-        toArray(amount, 0),
-      ])
-      if (rows.length === 0) return
-      const left = toAmount(rows[0].left_over)
-      throw new SomaError(
-        'budget_exceeded',
-        `Budget ${rows[0].refused} has too little left: ${describe(amount)} asked for, ${describe(left)} left. Raise its limit or end what spends it.`,
-        { budget: rows[0].refused, asked: amount, left, retryable: false },
-      )
+      const { rows } = await sql.pool.query({
+        name: 'budgets-reserve',
+        text: 'select refused, left_over from budgets.reserve($1, $2, $3, $4)',
+        values: [tenant, key, budgets, toArray(amount, 0)],
+      })
+      if (rows.length > 0) throw exceeded(rows[0].refused, amount, rows[0].left_over)
     },
     settle,
     release: ({ tenant, key }) => settle({ tenant, key, actual: {} }),
@@ -158,11 +145,18 @@ function toState(row: { id: string; limits: (number | null)[]; reserved: number[
   return { id: row.id, limit: toAmount(row.limits), reserved: toAmount(row.reserved), spent: toAmount(row.spent) }
 }
 
-function describe(amount: BudgetAmount): string {
-  const parts = AMOUNTS.flatMap((name) => {
-    const value = amount[name]
-    if (!value) return []
-    return name === 'costMicros' ? [`$${(value / 1e6).toFixed(4)}`] : [`${value} ${name}`]
-  })
-  return parts.join(', ') || 'nothing'
+/** Says of each amount that was asked for how much is left; a budget whose limit was lowered may have less than nothing. */
+function exceeded(budget: string, asked: BudgetAmount, leftOver: readonly (number | null)[]): SomaError {
+  const left = toAmount(leftOver.map((value) => (value === null ? null : Math.max(value, 0))))
+  const names = AMOUNTS.filter((name) => asked[name] && left[name] !== undefined)
+  const describe = (amount: BudgetAmount) => names.map((name) => describeAmount(name, amount[name] ?? 0)).join(', ')
+  return new SomaError(
+    'budget_exceeded',
+    `Budget ${budget} has too little left: ${describe(asked)} asked for, ${describe(left)} left. Raise its limit or end what spends it.`,
+    { budget, asked, left, retryable: false },
+  )
+}
+
+function describeAmount(name: (typeof AMOUNTS)[number], value: number): string {
+  return name === 'costMicros' ? `$${(value / 1e6).toFixed(4)}` : `${value} ${name}`
 }

@@ -1,12 +1,12 @@
 import { SomaError } from '@soma/contracts/errors'
-import type { Action, Decision, PolicyInput } from '@soma/contracts/policy'
+import type { Action, Decision } from '@soma/contracts/policy'
 import { holds, type Principal } from '@soma/contracts/tenant'
 import type { Policy, PolicyData } from '@soma/ports/policy/port'
-import type { KillSubject, KillSwitches } from '../kill/kill-switches.ts'
+import type { KillSubject, KillSwitch, KillSwitches } from '../kill/kill-switches.ts'
 import type { DecisionLog } from './decision-log.ts'
 import type { GateRequest } from './gate-request.ts'
 
-/** Where a tenant's policy comes from. `version` must be cheap; `read` is called when it changed. */
+/** Where a tenant's policy comes from. Read at the first question, and again after it was forgotten. */
 export interface PolicySource {
   read(tenant: string): Promise<PolicyData>
 }
@@ -30,19 +30,30 @@ export interface Gate {
  * access goes through it, and every decision goes to the ledger. What can't be asked or recorded is refused.
  */
 export function createGate(parts: { policy: Policy; source: PolicySource; kill: KillSwitches; decisions: DecisionLog }): Gate {
-  const loading = new Map<string, Promise<void>>()
+  const loads = new Map<string, { done: Promise<void>; isCurrent: boolean }>()
 
   function loadPolicy(tenant: string): Promise<void> {
-    const known = loading.get(tenant)
-    if (known) return known
-    const load = parts.source.read(tenant).then((data) => parts.policy.load(tenant, data))
-    loading.set(tenant, load)
-    load.catch(() => loading.delete(tenant))
-    return load
+    const last = loads.get(tenant)
+    if (last?.isCurrent) return last.done
+    // After the one before, so that what was read earlier never comes into force later.
+    const before = last?.done.catch(() => undefined) ?? Promise.resolve()
+    const load = {
+      done: before.then(() => parts.source.read(tenant)).then((data) => parts.policy.load(tenant, data)),
+      isCurrent: true,
+    }
+    loads.set(tenant, load)
+    load.done.catch(() => {
+      load.isCurrent = false
+    })
+    return load.done
+  }
+
+  function forget(tenant: string): void {
+    const load = loads.get(tenant)
+    if (load) load.isCurrent = false
   }
 
   async function decide({ principal, action, context }: GateRequest): Promise<Decision> {
-    parts.kill.assertRunning(killSubject({ principal, action, context }))
     if (!holds(principal, action.capability)) return lacksCapability(principal, action)
     // Policy can't be asked whether it may be read: it is not there yet.
     if (action.capability === POLICY_BUNDLE) return byCapability
@@ -51,7 +62,12 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
       return await parts.policy.decide({
         principal,
         action,
-        context: { labels: [], approvals: [], ...context, at: context.at ?? new Date().toISOString() },
+        context: {
+          ...context,
+          labels: context.labels ?? [],
+          approvals: context.approvals ?? [],
+          at: context.at ?? new Date().toISOString(),
+        },
       })
     } catch (cause) {
       if (SomaError.is(cause, 'policy_unavailable')) throw cause
@@ -66,6 +82,12 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
 
   async function ask(request: GateRequest): Promise<Decision> {
     parts.decisions.assertWritable()
+    const subject = killSubject(request)
+    const stopping = parts.kill.stopping(subject)
+    if (stopping) {
+      parts.decisions.record(request, stoppedBy(stopping))
+      parts.kill.assertRunning(subject)
+    }
     const decision = await decide(request)
     parts.decisions.record(request, decision)
     return decision
@@ -78,8 +100,10 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
       if (decision.verdict === 'allow') return decision
       throw refusal(request.action, decision)
     },
-    forget: (tenant) => loading.delete(tenant),
-    forgetAll: () => loading.clear(),
+    forget,
+    forgetAll() {
+      for (const tenant of loads.keys()) forget(tenant)
+    },
   }
 }
 
@@ -88,9 +112,12 @@ export const POLICY_BUNDLE = 'policy.bundle'
 
 const byCapability: Decision = { verdict: 'allow', reasons: [], score: 1, obligations: [], policy: 'capabilities' }
 
-/** What of a question a kill switch can name. Actions on the switches themselves are never stopped, or nobody could lift one. */
+/** Actions on the switches themselves, and what deciding about them needs, are never stopped, or nobody could lift one. */
+const NEVER_STOPPED = new Set(['kill.admin', POLICY_BUNDLE])
+
+/** What of a question a kill switch can name. */
 export function killSubject({ principal, action, context }: GateRequest): KillSubject {
-  if (action.capability === 'kill.admin') return { tenant: '' }
+  if (NEVER_STOPPED.has(action.capability)) return { tenant: principal.tenant, exempt: true }
   return {
     tenant: principal.tenant,
     project: context.project,
@@ -98,6 +125,16 @@ export function killSubject({ principal, action, context }: GateRequest): KillSu
     capsule: context.capsule,
     persona: context.persona,
     tool: action.name.startsWith('tool.') ? action.name.slice('tool.'.length) : undefined,
+  }
+}
+
+function stoppedBy({ id, scope, target, reason }: KillSwitch): Decision {
+  return {
+    verdict: 'deny',
+    reasons: [{ rule: 'kill_switch', text: `Stopped by kill switch ${id} (${scope} ${target}): ${reason}` }],
+    score: 0,
+    obligations: [],
+    policy: 'kill switches',
   }
 }
 

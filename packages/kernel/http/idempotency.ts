@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { Migration, Sql } from '@soma/ports/sql/port'
-import { sql as statement } from 'kysely'
 
 export interface StoredAnswer {
   status: number
@@ -67,18 +66,22 @@ export async function createIdempotencyStore(sql: Sql, options: IdempotencyOptio
   await sql.migrate(IDEMPOTENCY_SCHEMA, IDEMPOTENCY_MIGRATIONS)
 
   const begin = (tenant: string, key: string, digest: string, token: string) =>
-    sql.tenant<unknown, Begun | undefined>(tenant, async (transaction) => {
-      const taken = await statement`
-        insert into http.idempotency_keys as k (tenant, key, digest, token, locked_until, expires_at)
-        values (${tenant}, ${key}, ${digest}, ${token}, now() + make_interval(secs => ${lockSeconds}), now() + make_interval(secs => ${keepSeconds}))
-        on conflict (tenant, key) do update set digest = excluded.digest, token = excluded.token, status = null, headers = null,
-          body = null, locked_until = excluded.locked_until, expires_at = excluded.expires_at
-        where k.expires_at <= now() or (k.status is null and k.locked_until <= now() and k.digest = excluded.digest)
-        returning 1`.execute(transaction)
+    sql.tenant(tenant, async (transaction): Promise<Begun | undefined> => {
+      const taken = await transaction.query(
+        `insert into http.idempotency_keys as k (tenant, key, digest, token, locked_until, expires_at)
+         values ($1, $2, $3, $4, now() + make_interval(secs => $5), now() + make_interval(secs => $6))
+         on conflict (tenant, key) do update set digest = excluded.digest, token = excluded.token, status = null, headers = null,
+           body = null, locked_until = excluded.locked_until, expires_at = excluded.expires_at
+         where k.expires_at <= now() or (k.status is null and k.locked_until <= now() and k.digest = excluded.digest)
+         returning 1`,
+        [tenant, key, digest, token, lockSeconds, keepSeconds],
+      )
       if (taken.rows.length > 0) return { state: 'fresh', token }
-      const { rows } = await statement<Row>`
-        select digest, status, headers, body, greatest(1, ceil(extract(epoch from locked_until - now())))::int as locked_seconds
-        from http.idempotency_keys where tenant = ${tenant} and key = ${key}`.execute(transaction)
+      const { rows } = await transaction.query<Row>(
+        `select digest, status, headers, body, greatest(1, ceil(extract(epoch from locked_until - now())))::int as locked_seconds
+         from http.idempotency_keys where tenant = $1 and key = $2`,
+        [tenant, key],
+      )
       return rows[0] && asBegun(rows[0], digest)
     })
 
@@ -93,13 +96,15 @@ export async function createIdempotencyStore(sql: Sql, options: IdempotencyOptio
     },
     finish: async (tenant, key, token, answer) => {
       await sql.tenant(tenant, (transaction) =>
-        statement`update http.idempotency_keys set status = ${answer.status}, headers = ${JSON.stringify(answer.headers)}::jsonb, body = ${answer.body}
-          where tenant = ${tenant} and key = ${key} and token = ${token}`.execute(transaction),
+        transaction.query(
+          'update http.idempotency_keys set status = $4, headers = $5, body = $6 where tenant = $1 and key = $2 and token = $3',
+          [tenant, key, token, answer.status, JSON.stringify(answer.headers), answer.body],
+        ),
       )
     },
     release: async (tenant, key, token) => {
       await sql.tenant(tenant, (transaction) =>
-        statement`delete from http.idempotency_keys where tenant = ${tenant} and key = ${key} and token = ${token}`.execute(transaction),
+        transaction.query('delete from http.idempotency_keys where tenant = $1 and key = $2 and token = $3', [tenant, key, token]),
       )
     },
     deleteExpired: async () => (await sql.pool.query('delete from http.idempotency_keys where expires_at <= now()')).rowCount ?? 0,

@@ -23,14 +23,12 @@ export function createKeys(secrets: Secrets): { signingKey(purpose: KeyPurpose):
   const loaded = new Map<KeyPurpose, Promise<SigningKey>>()
   async function load(purpose: KeyPurpose): Promise<SigningKey> {
     const name = `keys/${purpose}`
-    let pem = await secrets.read(PLATFORM, name)
-    if (!pem) {
-      pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-      await secrets.write(PLATFORM, name, pem)
-      // Two processes may have made one at once: the first version is the one that counts.
-      pem = (await secrets.read(PLATFORM, name, 1)) ?? pem
-    }
-    return toSigningKey(createPrivateKey(pem))
+    // Two processes may make one at once: the first version is the one that counts, now and after every start.
+    const known = await secrets.read(PLATFORM, name, 1)
+    if (known) return toSigningKey(createPrivateKey(known))
+    const made = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+    await secrets.write(PLATFORM, name, made)
+    return toSigningKey(createPrivateKey((await secrets.read(PLATFORM, name, 1)) ?? made))
   }
   return {
     signingKey(purpose) {

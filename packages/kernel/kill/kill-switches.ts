@@ -31,6 +31,8 @@ export interface KillSubject {
   persona?: string
   /** `git.log`; a switch on `git` covers it. */
   tool?: string
+  /** Nothing stops it, not even a switch on everything: what lifting a switch needs. */
+  exempt?: true
 }
 
 export const KILL_MIGRATIONS: readonly Migration[] = [
@@ -74,22 +76,40 @@ export async function openKillSwitches({
 }): Promise<KillSwitches> {
   await sql.migrate('kill', KILL_MIGRATIONS)
   let pulled: KillSwitch[] = []
+  let readings = 0
+  let isClosed = false
   const waiting = new Set<() => void>()
 
-  async function reload(): Promise<void> {
-    const { rows } = await sql.pool.query(`select ${FIELDS} from kill.switches where lifted_at is null`)
-    pulled = rows.map(fromRow)
+  /** From now on these hold. Readings that began before count no more: they may not know of the newest switch. */
+  function hold(switches: KillSwitch[]): void {
+    readings++
+    pulled = switches
     for (const look of [...waiting]) look()
   }
 
-  // What can't be read is taken for the last that was known; the next message or reconnection reads again.
-  const reloadSoon = () => void reload().catch(() => setTimeout(reloadSoon, 250).unref())
+  async function reload(): Promise<void> {
+    const reading = ++readings
+    const { rows } = await sql.pool.query(`select ${FIELDS} from kill.switches where lifted_at is null`)
+    if (reading === readings) hold(rows.map(fromRow))
+  }
+
+  // What can't be read is taken for the last that was known, until it can.
+  const reloadSoon = () =>
+    void reload().catch(() => {
+      if (!isClosed) setTimeout(reloadSoon, 250).unref()
+    })
   const stopListening = await broadcast.subscribe(CHANNEL, reloadSoon, reloadSoon)
   await reload()
 
+  /** Every process is told, also when the ledger can't be written: a switch that is pulled acts. */
   async function announce(kind: 'kill.pulled' | 'kill.lifted', entry: KillSwitch): Promise<void> {
-    await journal.append({ tenant: entry.tenant, stream: 'kill', expectedSeq: 'any', entries: [{ kind, payload: entry }] })
-    await broadcast.publish(CHANNEL, { id: entry.id })
+    reloadSoon()
+    const [told, recorded] = await Promise.allSettled([
+      broadcast.publish(CHANNEL, { id: entry.id }),
+      journal.append({ tenant: entry.tenant, stream: 'kill', expectedSeq: 'any', entries: [{ kind, payload: entry }] }),
+    ])
+    if (told.status === 'rejected') throw told.reason
+    if (recorded.status === 'rejected') throw recorded.reason
   }
 
   const stopping = (subject: KillSubject) => pulled.find((entry) => covers(entry, subject))
@@ -102,7 +122,7 @@ export async function openKillSwitches({
         [randomUUID(), tenant, scope, scope === 'tenant' || scope === 'everything' ? '*' : target, reason, by],
       )
       const entry = fromRow(rows[0])
-      pulled = [...pulled, entry]
+      hold([...pulled, entry])
       await announce('kill.pulled', entry)
       return entry
     },
@@ -113,8 +133,8 @@ export async function openKillSwitches({
       )
       if (rows.length === 0) throw new SomaError('not_found', `No kill switch ${id} is pulled in this tenant.`, { id })
       const entry = fromRow(rows[0])
+      hold(pulled.filter((each) => each.id !== id))
       await announce('kill.lifted', entry)
-      await reload()
       return entry
     },
     assertRunning(subject) {
@@ -150,11 +170,15 @@ export async function openKillSwitches({
       )
       return rows.map(fromRow)
     },
-    close: () => stopListening(),
+    close: () => {
+      isClosed = true
+      return stopListening()
+    },
   }
 }
 
 function covers(entry: KillSwitch, subject: KillSubject): boolean {
+  if (subject.exempt) return false
   if (entry.scope === 'everything') return true
   if (entry.tenant !== subject.tenant) return false
   switch (entry.scope) {

@@ -1,5 +1,5 @@
-import { createPublicKey, verify } from 'node:crypto'
-import { sha256 } from '@soma/contracts/journal'
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { z } from 'zod'
 import type { SigningKey } from '../keys/keys.ts'
 
@@ -12,13 +12,18 @@ export const Checkpoint = z.object({
   after: z.string(),
   through: z.string(),
   count: z.number().int(),
-  root: z.string().describe('Merkle root (RFC 6962) over the entries’ hashes, hex'),
+  root: z.string().describe('Merkle root (RFC 6962) over the entries’ positions and hashes, hex'),
   previous: z.string().describe('Digest of the checkpoint before, or 64 zeros'),
   at: z.string(),
   keyId: z.string(),
   signature: z.string().describe('Ed25519 over the text of the other fields, base64url'),
 })
 export type Checkpoint = z.infer<typeof Checkpoint>
+
+/** What stands for an entry in the Merkle tree: its position and its hash, which does not cover the position. Hex. */
+export function entryLeaf({ position, hash }: Pick<JournalEntry, 'position' | 'hash'>): string {
+  return BigInt(position).toString(16).padStart(16, '0') + hash
+}
 
 export const CHECKPOINT_KIND = 'ledger.checkpoint'
 
@@ -38,7 +43,13 @@ export function signCheckpoint(checkpoint: Unsigned, key: SigningKey): Checkpoin
   return { ...checkpoint, keyId: key.id, signature: key.sign(checkpointText(checkpoint)) }
 }
 
-/** @param publicKey SPKI PEM */
+/** @param publicKey SPKI PEM; what is no key has signed nothing */
 export function isSignedBy(checkpoint: Checkpoint, publicKey: string): boolean {
-  return verify(null, Buffer.from(checkpointText(checkpoint)), createPublicKey(publicKey), Buffer.from(checkpoint.signature, 'base64url'))
+  let key: KeyObject
+  try {
+    key = createPublicKey(publicKey)
+  } catch {
+    return false
+  }
+  return verify(null, Buffer.from(checkpointText(checkpoint)), key, Buffer.from(checkpoint.signature, 'base64url'))
 }

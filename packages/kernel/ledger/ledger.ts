@@ -1,12 +1,16 @@
+import { SomaError } from '@soma/contracts/errors'
 import { GENESIS, type JournalEntry } from '@soma/contracts/journal'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
 import type { SigningKey } from '../keys/keys.ts'
-import { CHECKPOINT_KIND, type Checkpoint, checkpointDigest, signCheckpoint } from './checkpoint.ts'
-import { inclusionProofs, merkleRoot } from './merkle.ts'
+import { CHECKPOINT_KIND, type Checkpoint, checkpointDigest, entryLeaf, signCheckpoint } from './checkpoint.ts'
+import type { LedgerHeader, LedgerLine } from './ledger-line.ts'
+import { createMerkleRoot, inclusionProofs, type MerklePath } from './merkle.ts'
 
 const STREAM = 'ledger'
 const PAGE = 5000
+/** Entries that one checkpoint covers at the most, so that a proof never needs more of them in memory. */
+const MOST_COVERED = 100_000
 
 export interface LedgerHead {
   position: string
@@ -14,40 +18,41 @@ export interface LedgerHead {
   checkpoint?: Checkpoint
 }
 
-/** A line of an export: the header first, then entries in their order, then what proves that they belong to the ledger. */
-export type LedgerLine =
-  | { ledger: 'soma/v1'; tenant: string; scope: 'all' | 'streams'; keys: { id: string; publicKey: string }[]; exportedAt: string }
-  | { entry: JournalEntry }
-  | { checkpoint: Checkpoint }
-  | { proof: { stream: string; seq: number; through: string; index: number; path: (string | null)[] } }
-
 export interface Ledger {
-  /** Signs what was appended since the last checkpoint. Undefined when nothing was, or nothing is settled yet. */
+  /** Signs what was appended since the last checkpoint, and gives the newest. Undefined when nothing was ever appended, or nothing is settled yet. */
   checkpoint(tenant: string): Promise<Checkpoint | undefined>
   head(tenant: string): Promise<LedgerHead | undefined>
   /** A tenant's whole ledger, verifiable offline. */
   exportAll(tenant: string): AsyncGenerator<LedgerLine>
-  /** Some streams, with proofs that their ends are in the ledger. Verifiable offline without the rest. */
+  /** Some streams, with proofs that their newest signed entries are in the ledger. Verifiable offline without the rest. */
   exportStreams(tenant: string, streams: readonly string[]): AsyncGenerator<LedgerLine>
 }
 
 /** The journal read as an audit ledger. */
-export function createLedger({ journal, sql, key }: { journal: Journal; sql: Sql; key: SigningKey }): Ledger {
-  const signing = new Map<string, Promise<Checkpoint | undefined>>()
-
-  async function lastCheckpoint(tenant: string): Promise<Checkpoint | undefined> {
+export function createLedger({
+  journal,
+  sql,
+  key,
+  mostCovered = MOST_COVERED,
+}: {
+  journal: Journal
+  sql: Sql
+  key: SigningKey
+  mostCovered?: number
+}): Ledger {
+  async function lastCheckpoint(tenant: string): Promise<{ seq: number; checkpoint?: Checkpoint }> {
     const { rows } = await sql.pool.query(
-      'select payload from journal.entries where tenant = $1 and stream = $2 order by seq desc limit 1',
+      'select seq, payload from journal.entries where tenant = $1 and stream = $2 order by seq desc limit 1',
       [tenant, STREAM],
     )
-    return rows[0]?.payload
+    return rows[0] ? { seq: rows[0].seq, checkpoint: rows[0].payload } : { seq: 0 }
   }
 
   async function* entriesAfter(tenant: string, after: string, through?: string): AsyncGenerator<JournalEntry> {
     for (let position = after; ; ) {
       const page = await journal.tail({ after: position, tenant, limit: PAGE })
       for (const entry of page) {
-        if (through !== undefined && BigInt(entry.position) > BigInt(through)) return
+        if (through !== undefined && isLater(entry.position, through)) return
         yield entry
       }
       const last = page.at(-1)
@@ -56,53 +61,64 @@ export function createLedger({ journal, sql, key }: { journal: Journal; sql: Sql
     }
   }
 
-  async function sign(tenant: string): Promise<Checkpoint | undefined> {
-    const previous = await lastCheckpoint(tenant)
+  /** @throws `stream_conflict` when another process signed in the meantime */
+  async function signNext(tenant: string): Promise<{ checkpoint: Checkpoint | undefined; isNewest: boolean }> {
+    const { seq, checkpoint: previous } = await lastCheckpoint(tenant)
     const after = previous?.through ?? '0'
-    const hashes: string[] = []
+    const tree = createMerkleRoot()
     let through = after
+    let hasNews = false
     for await (const entry of entriesAfter(tenant, after)) {
-      hashes.push(entry.hash)
+      tree.add(entryLeaf(entry))
       through = entry.position
+      // The last checkpoint itself is no news: signing that would never end.
+      hasNews ||= entry.stream !== STREAM
+      if (tree.count() === mostCovered) break
     }
-    // The last checkpoint itself is the only news: signing it again would never end.
-    if (hashes.length === 0 || (hashes.length === 1 && previous)) return previous
+    if (!hasNews) return { checkpoint: previous, isNewest: true }
+    const count = tree.count()
     const checkpoint = signCheckpoint(
-      {
-        tenant,
-        after,
-        through,
-        count: hashes.length,
-        root: merkleRoot(hashes),
-        previous: previous ? checkpointDigest(previous) : GENESIS,
-        at: new Date().toISOString(),
-      },
+      { tenant, after, through, count, root: tree.root(), previous: previous ? checkpointDigest(previous) : GENESIS, at: new Date().toISOString() },
       key,
     )
-    await journal.append({ tenant, stream: STREAM, expectedSeq: 'any', entries: [{ kind: CHECKPOINT_KIND, payload: checkpoint }] })
-    return checkpoint
+    await journal.append({ tenant, stream: STREAM, expectedSeq: seq, entries: [{ kind: CHECKPOINT_KIND, payload: checkpoint }] })
+    return { checkpoint, isNewest: count < mostCovered }
   }
 
   async function checkpointsOf(tenant: string): Promise<Checkpoint[]> {
     return (await journal.read(tenant, STREAM)).map((entry) => entry.payload as Checkpoint)
   }
 
-  const header = (tenant: string, scope: 'all' | 'streams'): LedgerLine => ({
+  const header = (tenant: string, scope: LedgerHeader['scope'], checkpoint: Checkpoint | undefined): LedgerHeader => ({
     ledger: 'soma/v1',
     tenant,
     scope,
     keys: [{ id: key.id, publicKey: key.publicKey }],
+    ...(checkpoint ? { checkpoint } : {}),
     exportedAt: new Date().toISOString(),
   })
 
+  async function* proofsOf(tenant: string, checkpoint: Checkpoint, entries: readonly JournalEntry[]): AsyncGenerator<LedgerLine> {
+    const leaves: string[] = []
+    for await (const entry of entriesAfter(tenant, checkpoint.after, checkpoint.through)) leaves.push(entryLeaf(entry))
+    const places = new Map(leaves.map((leaf, index) => [leaf, index]))
+    const indexes = entries.map((entry) => places.get(entryLeaf(entry)) ?? -1)
+    const paths = inclusionProofs(leaves, indexes)
+    for (const [place, { stream, seq }] of entries.entries()) {
+      yield { proof: { stream, seq, through: checkpoint.through, index: indexes[place] as number, path: paths[place] as MerklePath } }
+    }
+  }
+
   return {
-    checkpoint(tenant) {
-      const turn = (signing.get(tenant) ?? Promise.resolve(undefined)).then(
-        () => sign(tenant),
-        () => sign(tenant),
-      )
-      signing.set(tenant, turn)
-      return turn
+    async checkpoint(tenant) {
+      for (;;) {
+        try {
+          const { checkpoint, isNewest } = await signNext(tenant)
+          if (isNewest) return checkpoint
+        } catch (error) {
+          if (!SomaError.is(error, 'stream_conflict')) throw error
+        }
+      }
     },
     async head(tenant) {
       const { rows } = await sql.pool.query(
@@ -110,45 +126,44 @@ export function createLedger({ journal, sql, key }: { journal: Journal; sql: Sql
         [tenant],
       )
       if (!rows[0]) return undefined
-      const checkpoint = await lastCheckpoint(tenant)
+      const { checkpoint } = await lastCheckpoint(tenant)
       return { position: rows[0].position, hash: rows[0].hash, ...(checkpoint ? { checkpoint } : {}) }
     },
     async *exportAll(tenant) {
-      yield header(tenant, 'all')
-      for await (const entry of entriesAfter(tenant, '0')) yield { entry }
-      for (const checkpoint of await checkpointsOf(tenant)) yield { checkpoint }
+      // Before the entries: a checkpoint signed meanwhile would cover some that are not in the export any more.
+      const checkpoints = await checkpointsOf(tenant)
+      const end = await journal.lastPosition()
+      yield header(tenant, 'all', checkpoints.at(-1))
+      let next = checkpoints.shift()
+      for await (const entry of entriesAfter(tenant, '0', end)) {
+        for (; next && isLater(entry.position, next.through); next = checkpoints.shift()) yield { checkpoint: next }
+        yield { entry }
+      }
+      for (; next; next = checkpoints.shift()) yield { checkpoint: next }
     },
     async *exportStreams(tenant, streams) {
-      yield header(tenant, 'streams')
-      const heads: JournalEntry[] = []
-      for (const stream of streams) {
+      const checkpoints = await checkpointsOf(tenant)
+      const newest = checkpoints.at(-1)
+      yield header(tenant, 'streams', newest)
+      /** Of each stream the newest entry that is signed. */
+      const signed: JournalEntry[] = []
+      for (const stream of new Set(streams)) {
         const entries = await journal.read(tenant, stream)
         for (const entry of entries) yield { entry }
-        const head = entries.at(-1)
-        if (head) heads.push(head)
+        const last = newest && entries.findLast((entry) => !isLater(entry.position, newest.through))
+        if (last) signed.push(last)
       }
-      for (const checkpoint of await checkpointsOf(tenant)) {
-        const covered = heads.filter(
-          (head) => BigInt(head.position) > BigInt(checkpoint.after) && BigInt(head.position) <= BigInt(checkpoint.through),
-        )
+      for (const checkpoint of checkpoints) {
+        const { after, through } = checkpoint
+        const covered = signed.filter(({ position }) => isLater(position, after) && !isLater(position, through))
         if (covered.length === 0) continue
         yield { checkpoint }
-        const hashes: string[] = []
-        for await (const entry of entriesAfter(tenant, checkpoint.after, checkpoint.through)) hashes.push(entry.hash)
-        const indexes = covered.map((head) => hashes.indexOf(head.hash))
-        const paths = inclusionProofs(hashes, indexes)
-        for (const [place, head] of covered.entries()) {
-          yield {
-            proof: {
-              stream: head.stream,
-              seq: head.seq,
-              through: checkpoint.through,
-              index: indexes[place] as number,
-              path: paths[place] as (string | null)[],
-            },
-          }
-        }
+        yield* proofsOf(tenant, checkpoint, covered)
       }
     },
   }
+}
+
+function isLater(position: string, than: string): boolean {
+  return BigInt(position) > BigInt(than)
 }

@@ -1,55 +1,67 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
-/** Merkle trees as in RFC 6962, section 2.1: leaves and nodes are hashed apart, so none passes for the other. Hashes are hex. */
+/** Merkle trees as in RFC 6962, section 2.1: leaves and nodes are hashed apart, so none passes for the other. All texts are hex. */
 
-function leafHash(entryHash: string): Buffer {
-  return createHash('sha256').update(Buffer.of(0)).update(Buffer.from(entryHash, 'hex')).digest()
+function leafHash(leaf: string): string {
+  return hash('sha256', Buffer.from(`00${leaf}`, 'hex'), 'hex')
 }
 
-function nodeHash(left: Buffer, right: Buffer): Buffer {
-  return createHash('sha256').update(Buffer.of(1)).update(left).update(right).digest()
+function nodeHash(left: string, right: string): string {
+  return hash('sha256', Buffer.from(`01${left}${right}`, 'hex'), 'hex')
+}
+
+/** Root over leaves that come one after another; what it holds grows with the logarithm of their number. */
+export function createMerkleRoot() {
+  /** Roots of the full subtrees so far, largest first: one for each bit of the count. */
+  let subtrees: string[] = []
+  let count = 0
+  return {
+    add(leaf: string): void {
+      let root = leafHash(leaf)
+      for (let rest = count; rest % 2 === 1; rest = Math.floor(rest / 2)) root = nodeHash(subtrees.pop() as string, root)
+      subtrees.push(root)
+      count++
+    },
+    count: () => count,
+    root(): string {
+      return subtrees.length === 0 ? hash('sha256', '', 'hex') : subtrees.reduceRight((right, left) => nodeHash(left, right))
+    },
+    clear(): void {
+      subtrees = []
+      count = 0
+    },
+  }
+}
+
+/** Siblings that lead from a leaf to the root, lowest first; null where there is none on a level. */
+export type MerklePath = (string | null)[]
+
+/** The paths of the leaves at the indexes. */
+export function inclusionProofs(leaves: readonly string[], indexes: readonly number[]): MerklePath[] {
+  const levels = levelsOf(leaves)
+  return indexes.map((index) => levels.slice(0, -1).map((level, height) => level[(index >> height) ^ 1] ?? null))
 }
 
 /** The tree's levels, leaves first. An odd node at the end of a level moves up unchanged. */
-function levelsOf(entryHashes: readonly string[]): Buffer[][] {
-  const levels = [entryHashes.map(leafHash)]
-  for (let level = levels[0] as Buffer[]; level.length > 1; level = levels.at(-1) as Buffer[]) {
-    const next: Buffer[] = []
+function levelsOf(leaves: readonly string[]): string[][] {
+  let level = leaves.map(leafHash)
+  const levels = [level]
+  while (level.length > 1) {
+    const next: string[] = []
     for (let index = 0; index < level.length; index += 2) {
-      const left = level[index] as Buffer
-      const right = level[index + 1]
-      next.push(right ? nodeHash(left, right) : left)
+      const [left, right] = [level[index] as string, level[index + 1]]
+      next.push(right === undefined ? left : nodeHash(left, right))
     }
-    levels.push(next)
+    level = next
+    levels.push(level)
   }
   return levels
 }
 
-/** Root over the hashes of entries, in their order. */
-export function merkleRoot(entryHashes: readonly string[]): string {
-  if (entryHashes.length === 0) return createHash('sha256').digest('hex')
-  const [[root] = []] = levelsOf(entryHashes).slice(-1)
-  return (root as Buffer).toString('hex')
-}
-
-/** The siblings that lead from each asked-for leaf to the root, lowest first; null where there is none on a level. */
-export function inclusionProofs(entryHashes: readonly string[], indexes: readonly number[]): (string | null)[][] {
-  const levels = levelsOf(entryHashes)
-  return indexes.map((index) =>
-    levels.slice(0, -1).map((level, height) => {
-      const place = index >> height
-      return level[place ^ 1]?.toString('hex') ?? null
-    }),
-  )
-}
-
-/** The root that a proof leads to; equal to the checkpoint's when the entry is one of those it covers. */
-export function rootFromProof(entryHash: string, index: number, path: readonly (string | null)[]): string {
-  let hash = leafHash(entryHash)
-  for (const [height, sibling] of path.entries()) {
-    if (sibling === null) continue
-    const other = Buffer.from(sibling, 'hex')
-    hash = (index >> height) % 2 === 0 ? nodeHash(hash, other) : nodeHash(other, hash)
-  }
-  return hash.toString('hex')
+/** The root that a path leads to; equal to the tree's when the leaf stands at the index. */
+export function rootFromProof(leaf: string, index: number, path: Readonly<MerklePath>): string {
+  return path.reduce((root: string, sibling, height) => {
+    if (sibling === null) return root
+    return (index >> height) % 2 === 0 ? nodeHash(root, sibling) : nodeHash(sibling, root)
+  }, leafHash(leaf))
 }

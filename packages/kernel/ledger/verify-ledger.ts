@@ -1,7 +1,7 @@
 import { entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
-import { type Checkpoint, checkpointDigest, isSignedBy } from './checkpoint.ts'
-import type { LedgerLine } from './ledger.ts'
-import { merkleRoot, rootFromProof } from './merkle.ts'
+import { type Checkpoint, checkpointDigest, entryLeaf, isSignedBy } from './checkpoint.ts'
+import { type LedgerHeader, LedgerLine, type LedgerProof } from './ledger-line.ts'
+import { createMerkleRoot, rootFromProof } from './merkle.ts'
 
 export interface LedgerProblem {
   /** What is wrong, with the place. */
@@ -17,7 +17,7 @@ export interface LedgerVerdict {
   entries: number
   streams: number
   checkpoints: number
-  /** Entries that a signed checkpoint covers. */
+  /** Entries that a signed checkpoint covers. Of those after them it is known that they fit together, not that none is missing. */
   covered: number
   /** Hash of the last entry. */
   head?: string
@@ -27,121 +27,176 @@ export interface LedgerVerdict {
 /** Problems that are listed; one change can break everything after it. */
 const MOST_PROBLEMS = 100
 
+type Place = Pick<JournalEntry, 'position' | 'stream' | 'seq'>
+type Report = (message: string, place?: Place) => void
+
+/** Looks at the lines that say which of the entries are signed. */
+interface Coverage {
+  entry(entry: JournalEntry): void
+  checkpoint(checkpoint: Checkpoint): void
+  proof(proof: LedgerProof): void
+  /** At the end: how many entries are covered. */
+  count(): number
+}
+
 /**
- * Checks an export of the ledger offline: each entry's content against its digest, each link of each stream, each checkpoint's
- * signature and what it says it covers. Finds whatever was changed, removed, reordered or inserted, and says where.
+ * Checks an export of the ledger offline, line by line: each entry's content against its digest, each link of each stream, each
+ * checkpoint's signature and what it says it covers. Finds whatever was changed, removed, reordered or inserted among the entries that
+ * the export's newest checkpoint covers, and says where. That there is a newer checkpoint than that, only its ledger can tell.
  * @param trustedKeys public keys (PEM) that checkpoints must be signed with; without them the export's own keys are taken, which proves
  *   that nothing was changed since the export, not who made it
  */
 export async function verifyLedger(
-  lines: AsyncIterable<LedgerLine> | Iterable<LedgerLine>,
+  lines: AsyncIterable<unknown> | Iterable<unknown>,
   trustedKeys?: readonly string[],
 ): Promise<LedgerVerdict> {
   const problems: LedgerProblem[] = []
-  const report = (message: string, entry?: Pick<JournalEntry, 'position' | 'stream' | 'seq'>) => {
-    if (problems.length < MOST_PROBLEMS)
-      problems.push({ message, ...(entry ? { position: entry.position, stream: entry.stream, seq: entry.seq } : {}) })
+  const report: Report = (message, place) => {
+    if (problems.length < MOST_PROBLEMS) problems.push({ message, ...place })
   }
-  const heads = new Map<string, { seq: number; hash: string }>()
-  const hashes: { position: bigint; hash: string }[] = []
-  const byPlace = new Map<string, string>()
-  const checkpoints: Checkpoint[] = []
-  const covered = new Set<string>()
-  let keys: readonly string[] = trustedKeys ?? []
-  let tenant = ''
-  let scope = 'all'
-  let count = 0
+  const streams = new Map<string, { seq: number; hash: string }>()
+  const seen = { lines: 0, entries: 0, checkpoints: 0 }
+  let header: LedgerHeader | undefined
+  let coverage: Coverage | undefined
+  let head: string | undefined
 
-  for await (const line of lines) {
-    if ('ledger' in line) {
-      tenant = line.tenant
-      scope = line.scope
-      if (!trustedKeys) keys = line.keys.map((key) => key.publicKey)
+  const isTrusted = (checkpoint: Checkpoint) => {
+    const keys = trustedKeys ?? header?.keys.map((key) => key.publicKey) ?? []
+    return checkpoint.tenant === header?.tenant && keys.some((key) => isSignedBy(checkpoint, key))
+  }
+
+  for await (const text of lines) {
+    seen.lines++
+    const { data: line } = LedgerLine.safeParse(text)
+    if (!line) {
+      report(`Line ${seen.lines} is no line of a ledger.`)
+    } else if ('ledger' in line) {
+      if (seen.lines > 1) report(`Line ${seen.lines} is a second header.`)
+      else {
+        header = line
+        coverage = line.scope === 'all' ? coverAll(line, report) : coverStreams(line, report)
+        if (line.checkpoint && !isTrusted(line.checkpoint)) report('The checkpoint in the header is not signed by a trusted key.')
+      }
     } else if ('entry' in line) {
-      count++
-      checkEntry(line.entry, heads, report)
-      hashes.push({ position: BigInt(line.entry.position), hash: line.entry.hash })
-      if (scope === 'streams') byPlace.set(`${line.entry.stream}\n${line.entry.seq}`, line.entry.hash)
+      const { entry } = line
+      seen.entries++
+      head = entry.hash
+      if (entry.tenant !== header?.tenant) report(`Entry ${entry.seq} of ${entry.stream} belongs to another tenant.`, placeOf(entry))
+      checkEntry(entry, streams, report)
+      coverage?.entry(entry)
     } else if ('checkpoint' in line) {
-      checkSignature(line.checkpoint, keys, report)
-      checkpoints.push(line.checkpoint)
-    } else {
-      const { stream, seq, index, path, through } = line.proof
-      const hash = byPlace.get(`${stream}\n${seq}`)
-      const checkpoint = checkpoints.find((each) => each.through === through)
-      if (hash && checkpoint && rootFromProof(hash, index, path) === checkpoint.root) covered.add(stream)
-      else report(`The proof that ${stream} is in the ledger up to entry ${seq} does not hold.`, { position: through, stream, seq })
-    }
+      const { checkpoint } = line
+      seen.checkpoints++
+      if (isTrusted(checkpoint)) coverage?.checkpoint(checkpoint)
+      else report(`The checkpoint through position ${checkpoint.through} is not signed by a trusted key.`)
+    } else coverage?.proof(line.proof)
   }
 
-  let coveredCount = 0
-  if (scope === 'all') coveredCount = checkCoverage(hashes, checkpoints, report)
-  else {
-    for (const [stream, head] of heads) {
-      if (covered.has(stream)) coveredCount += head.seq
-      else if (checkpoints.length > 0)
-        report(`No checkpoint covers the end of ${stream}: entries may have been cut off, or it is newer than the last checkpoint.`)
-    }
-  }
+  if (!header) report('The first line is not the header of a ledger.')
+  const covered = coverage?.count() ?? 0
   return {
     ok: problems.length === 0,
-    tenant,
-    entries: count,
-    streams: heads.size,
-    checkpoints: checkpoints.length,
-    covered: coveredCount,
-    ...(hashes.length > 0 ? { head: hashes.at(-1)?.hash } : {}),
+    tenant: header?.tenant ?? '',
+    entries: seen.entries,
+    streams: streams.size,
+    checkpoints: seen.checkpoints,
+    covered,
+    ...(head === undefined ? {} : { head }),
     problems,
   }
 }
 
-type Report = (message: string, entry?: Pick<JournalEntry, 'position' | 'stream' | 'seq'>) => void
-
-function checkEntry(entry: JournalEntry, heads: Map<string, { seq: number; hash: string }>, report: Report): void {
-  const head = heads.get(entry.stream) ?? { seq: 0, hash: GENESIS }
-  if (sha256(JSON.stringify(entry.payload)) !== entry.digest)
-    report(`The content of entry ${entry.seq} of ${entry.stream} was changed: it does not have the digest that was recorded.`, entry)
-  if (entryHash(entry) !== entry.hash) report(`Entry ${entry.seq} of ${entry.stream} was changed: its fields do not give its hash.`, entry)
-  if (entry.seq !== head.seq + 1) {
-    const what = entry.seq <= head.seq ? 'was inserted or moved' : `is missing ${entry.seq - head.seq - 1} entries before it`
-    report(`Entry ${entry.seq} of ${entry.stream} ${what}: the one before it is number ${head.seq}.`, entry)
-  } else if (entry.prevHash !== head.hash)
-    report(`Entry ${entry.seq} of ${entry.stream} does not follow the entry before it: one of them was replaced.`, entry)
-  heads.set(entry.stream, { seq: entry.seq, hash: entry.hash })
+function checkEntry(entry: JournalEntry, streams: Map<string, { seq: number; hash: string }>, report: Report): void {
+  const { stream, seq, prevHash } = entry
+  const last = streams.get(stream) ?? { seq: 0, hash: GENESIS }
+  const place = placeOf(entry)
+  // JSON has no undefined: an entry without content is one whose content was taken away.
+  if (sha256(JSON.stringify(entry.payload) ?? '') !== entry.digest)
+    report(`The content of entry ${seq} of ${stream} was changed: it does not have the digest that was recorded.`, place)
+  if (entryHash(entry) !== entry.hash) report(`Entry ${seq} of ${stream} was changed: its fields do not give its hash.`, place)
+  if (seq !== last.seq + 1) {
+    const what = seq <= last.seq ? 'was inserted or moved' : `is missing ${seq - last.seq - 1} entries before it`
+    report(`Entry ${seq} of ${stream} ${what}: the one before it is number ${last.seq}.`, place)
+  } else if (prevHash !== last.hash)
+    report(`Entry ${seq} of ${stream} does not follow the entry before it: one of them was replaced.`, place)
+  streams.set(stream, { seq, hash: entry.hash })
 }
 
-function checkSignature(checkpoint: Checkpoint, keys: readonly string[], report: Report): void {
-  if (!keys.some((key) => isSignedBy(checkpoint, key)))
-    report(`The checkpoint through position ${checkpoint.through} is not signed by a trusted key.`)
-}
-
-/** In a whole export every checkpoint must cover exactly the entries that are there. Returns how many are covered. */
-function checkCoverage(hashes: readonly { position: bigint; hash: string }[], checkpoints: readonly Checkpoint[], report: Report): number {
-  let index = 0
+/** In a whole export every checkpoint must cover exactly the entries since the one before, and the newest must be reached. */
+function coverAll(header: LedgerHeader, report: Report): Coverage {
+  const tree = createMerkleRoot()
+  let position = '0'
   let previous: Checkpoint | undefined
-  for (const checkpoint of checkpoints) {
-    const expected = previous ? checkpointDigest(previous) : GENESIS
-    if (checkpoint.previous !== expected || checkpoint.after !== (previous?.through ?? '0'))
-      report(
-        `The checkpoint through position ${checkpoint.through} does not follow the one before it: a checkpoint is missing or was replaced.`,
-      )
-    const through = BigInt(checkpoint.through)
-    const start = index
-    while (index < hashes.length && (hashes[index] as { position: bigint }).position <= through) index++
-    const own = hashes.slice(start, index).map(({ hash }) => hash)
-    if (own.length !== checkpoint.count)
-      report(
-        `Between positions ${checkpoint.after} and ${checkpoint.through} there are ${own.length} entries; the signed checkpoint counts ${checkpoint.count}. Entries were removed or inserted.`,
-      )
-    else if (merkleRoot(own) !== checkpoint.root)
-      report(
-        `The entries between positions ${checkpoint.after} and ${checkpoint.through} are not those that the checkpoint was signed over, or not in their order.`,
-      )
-    previous = checkpoint
+  let covered = 0
+  return {
+    entry(entry) {
+      if (BigInt(entry.position) <= BigInt(position))
+        report(`Position ${entry.position} comes after ${position}: entries were reordered.`, placeOf(entry))
+      position = entry.position
+      tree.add(entryLeaf(entry))
+    },
+    checkpoint(checkpoint) {
+      const { after, through } = checkpoint
+      const count = tree.count()
+      if (checkpoint.previous !== (previous ? checkpointDigest(previous) : GENESIS) || after !== (previous?.through ?? '0'))
+        report(`The checkpoint through position ${through} does not follow the one before it: a checkpoint is missing or was replaced.`)
+      if (count !== checkpoint.count)
+        report(
+          `Between positions ${after} and ${through} there are ${count} entries; the signed checkpoint counts ${checkpoint.count}. Entries were removed or inserted.`,
+        )
+      else if (tree.root() !== checkpoint.root)
+        report(
+          `The entries between positions ${after} and ${through} are not those that the checkpoint was signed over, or not in their order.`,
+        )
+      else covered += count
+      tree.clear()
+      previous = checkpoint
+    },
+    proof: ({ stream }) => report(`There is a proof of ${stream}, but a whole export has none.`),
+    count() {
+      const newest = header.checkpoint
+      if (newest && (!previous || checkpointDigest(previous) !== checkpointDigest(newest)))
+        report(`The export ends before position ${newest.through}, through which the ledger is signed: its end was cut off.`)
+      return covered
+    },
   }
-  for (let place = 1; place < hashes.length; place++) {
-    if ((hashes[place] as { position: bigint }).position <= (hashes[place - 1] as { position: bigint }).position)
-      report(`Position ${hashes[place]?.position} comes after ${hashes[place - 1]?.position}: entries were reordered.`)
+}
+
+/** In an export of streams the newest signed entry of each must be proved to be in the ledger; the chain proves those before it. */
+function coverStreams(header: LedgerHeader, report: Report): Coverage {
+  const through = BigInt(header.checkpoint?.through ?? 0)
+  const unproved = new Map<string, { seq: number; position: bigint; leaf: string }>()
+  const roots = new Map<string, string>()
+  let covered = 0
+  return {
+    entry(entry) {
+      const position = BigInt(entry.position)
+      const last = unproved.get(entry.stream)
+      if (last && position <= last.position)
+        report(`Position ${entry.position} comes after ${last.position}: entries were reordered.`, placeOf(entry))
+      if (position <= through) unproved.set(entry.stream, { seq: entry.seq, position, leaf: entryLeaf(entry) })
+    },
+    checkpoint(checkpoint) {
+      roots.set(checkpoint.through, checkpoint.root)
+    },
+    proof({ stream, seq, through, index, path }) {
+      const last = unproved.get(stream)
+      const root = roots.get(through)
+      if (last?.seq !== seq || root === undefined || rootFromProof(last.leaf, index, path) !== root) {
+        report(`The proof that ${stream} is in the ledger up to entry ${seq} does not hold.`, { position: through, stream, seq })
+        return
+      }
+      covered += seq
+      unproved.delete(stream)
+    },
+    count() {
+      for (const [stream, { seq }] of unproved)
+        report(`There is no proof that ${stream} is in the ledger up to entry ${seq}: its end was cut off, or entries were put in.`)
+      return covered
+    },
   }
-  return index
+}
+
+function placeOf({ position, stream, seq }: Place): Place {
+  return { position, stream, seq }
 }

@@ -6,6 +6,8 @@ import type { ServiceApp } from '../http/service.ts'
 import { traceHeaders } from '../telemetry/tracing.ts'
 
 const TTL_SECONDS = 300
+/** Statuses whose answers have no body; `Response` refuses one. */
+const BODILESS = new Set([204, 205, 304])
 
 /**
  * `fetch` from one service to another, signed with a short-lived token of the principal. A callee in this process is called without the
@@ -26,6 +28,7 @@ export function createInternalFetch(parts: {
     if (issued.size > 10_000) issued.clear()
     const token = parts.tokens.issue(principal, { audience: parts.audience, ttlSeconds: TTL_SECONDS })
     issued.set(key, { token, until: Date.now() + (TTL_SECONDS - 60) * 1000 })
+    token.catch(() => issued.delete(key))
     return token
   }
 
@@ -37,14 +40,15 @@ export function createInternalFetch(parts: {
       for (const [name, value] of Object.entries(traceHeaders())) request.headers.set(name, value)
       const address = parts.addressOf(pathname)
       if (address) return fetch(new Request(new URL(pathname + search, address), request))
-      const body = await request.text()
+      const body = Buffer.from(await request.arrayBuffer())
       const answer = await parts.app().inject({
         method: request.method as InjectOptions['method'],
         url: pathname + search,
         headers: Object.fromEntries(request.headers),
-        ...(body === '' ? {} : { payload: body }),
+        signal: request.signal,
+        ...(body.length === 0 ? {} : { payload: body }),
       })
-      return new Response([204, 304].includes(answer.statusCode) ? null : new Uint8Array(answer.rawPayload), {
+      return new Response(BODILESS.has(answer.statusCode) ? null : new Uint8Array(answer.rawPayload), {
         status: answer.statusCode,
         headers: headersOf(answer.headers),
       })
@@ -53,7 +57,9 @@ export function createInternalFetch(parts: {
 
 function headersOf(headers: Record<string, unknown>): Headers {
   const result = new Headers()
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) result.set(name, String(value))
+  for (const [name, value] of Object.entries(headers)) {
+    for (const each of [value ?? []].flat()) result.append(name, String(each))
+  }
   return result
 }
 

@@ -104,11 +104,11 @@ async function openWanted(
       'vectors',
       await (await import('@soma/ports/vectors/lancedb')).openLanceVectors({ directory: join(data.path, 'vectors') }),
     )
-  if (wants('analytics'))
-    needs.analytics = closing(
-      'analytics',
-      await (await import('@soma/ports/analytics/chdb')).openChdb({ directory: join(data.path, 'analytics') }),
-    )
+  if (wants('analytics')) {
+    const { openAnalyticsLazily } = await import('@soma/ports/analytics/lazily')
+    const open = async () => (await import('@soma/ports/analytics/chdb')).openChdb({ directory: join(data.path, 'analytics') })
+    needs.analytics = closing('analytics', openAnalyticsLazily(open))
+  }
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))

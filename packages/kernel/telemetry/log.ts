@@ -70,11 +70,14 @@ export function withoutCredentials(text: string): string {
   return CREDENTIALS.reduce((line, [pattern, replacement]) => line.replace(pattern, replacement), text)
 }
 
+/** 1 is standard output, 2 standard error. */
+export type LogDestination = DestinationStream | 1 | 2
+
 /**
- * The log of the process: a line of JSON each, with the ids of the active trace; for people when standard output is a terminal.
+ * The log of the process: a line of JSON each, with the ids of the active trace; for people when it goes to a terminal.
  * @param destination where lines go; standard output by default
  */
-export async function createLogger(config: Config['log'], destination?: DestinationStream): Promise<Logger> {
+export async function createLogger(config: Config['log'], destination: LogDestination = 1): Promise<Logger> {
   const options = {
     level: config.level,
     base: undefined,
@@ -87,13 +90,14 @@ export async function createLogger(config: Config['log'], destination?: Destinat
       return active ? { trace_id: active.traceId, span_id: active.spanId } : {}
     },
   }
-  return pino(options, destination ?? (await standardOutput(config.format)))
+  return pino(options, typeof destination === 'number' ? await standardStream(destination, config.format) : destination)
 }
 
-async function standardOutput(format: Config['log']['format']): Promise<DestinationStream> {
-  const isPretty = format === 'pretty' || (format === 'auto' && process.stdout.isTTY)
+async function standardStream(descriptor: 1 | 2, format: Config['log']['format']): Promise<DestinationStream> {
+  const { isTTY } = descriptor === 1 ? process.stdout : process.stderr
+  const isPretty = format === 'pretty' || (format === 'auto' && isTTY)
   // `sync` keeps the last lines of a process that is killed or exits; a line takes microseconds.
-  if (!isPretty) return pino.destination({ dest: 1, sync: true })
+  if (!isPretty) return pino.destination({ dest: descriptor, sync: true })
   const { default: pretty } = await import('pino-pretty')
-  return pretty({ destination: 1, sync: true, colorize: process.stdout.isTTY, ignore: 'span_id', translateTime: 'SYS:HH:MM:ss.l' })
+  return pretty({ destination: descriptor, sync: true, colorize: isTTY, ignore: 'span_id', translateTime: 'SYS:HH:MM:ss.l' })
 }

@@ -1,6 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import { requireName } from '@soma/contracts/requirements'
-import type { AppendRequest, Journal } from '../journal/port.ts'
+import { appendOnce } from '../journal/append-once.ts'
+import type { Journal } from '../journal/port.ts'
 import type { Migration, Sql } from '../sql/port.ts'
 import { type Consumer, startConsumer, streamPrefix } from './consumer.ts'
 import { createGroupLocks } from './group-locks.ts'
@@ -38,7 +39,7 @@ export async function openJournalEvents({ sql, journal }: { sql: Sql; journal: J
       await journal.append(...appends)
     } catch (error) {
       if (!SomaError.is(error, 'stream_conflict')) throw error
-      await Promise.all(appends.map((append) => appendUnlessThere(journal, append)))
+      await Promise.all(appends.map((append) => appendOnce(journal, append)))
     }
   }
 
@@ -90,20 +91,12 @@ export async function openJournalEvents({ sql, journal }: { sql: Sql; journal: J
 
 const streamOf = (topic: string, event: CloudEvent) => `${streamPrefix(topic)}${event.partitionkey}/${event.id}`
 
-function appendOf(topic: string, event: CloudEvent): AppendRequest {
+function appendOf(topic: string, event: CloudEvent) {
   return {
     tenant: event.partitionkey,
     stream: streamOf(topic, event),
     expectedSeq: 0,
     entries: [{ kind: 'event.published', payload: event }],
-  }
-}
-
-async function appendUnlessThere(journal: Journal, append: AppendRequest): Promise<void> {
-  try {
-    await journal.append(append)
-  } catch (error) {
-    if (!SomaError.is(error, 'stream_conflict')) throw error
   }
 }
 

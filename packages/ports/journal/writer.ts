@@ -2,6 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { LRUCache } from 'lru-cache'
 import type pg from 'pg'
+import { digestArray, integerArray, jsonArray, textArray, timestampArray } from './binary-array.ts'
 import { payloadText } from './payload.ts'
 import type { AppendRequest } from './port.ts'
 
@@ -15,11 +16,12 @@ interface Head {
   seq: number
   hash: string
 }
+const EMPTY: Head = { seq: 0, hash: GENESIS }
 
 interface Pending {
   requests: readonly AppendRequest[]
-  /** Per request, per entry: the payload as JSON text. */
-  payloads: string[][]
+  /** The payloads of all entries as JSON text, in order: serialised once, for the digest and the row. */
+  payloads: string[]
   resolve(entries: JournalEntry[]): void
   reject(error: unknown): void
 }
@@ -27,14 +29,14 @@ interface Pending {
 const INSERT = {
   name: 'journal-append',
   text: `insert into journal.entries (tenant, stream, seq, kind, at, payload, digest, prev_hash, hash)
-    select t, s, q, k, a, p::json, decode(d, 'hex'), decode(v, 'hex'), decode(h, 'hex')
-    from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[]) as e(t, s, q, k, a, p, d, v, h)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::json[], $7::bytea[], $8::bytea[], $9::bytea[])
     returning position`,
 }
 
 /**
  * The writer that commits in groups: while one INSERT is under way, appends gather, and the next INSERT takes them all. An idle
- * writer starts at once, so a lone append waits for nobody.
+ * writer starts when the event loop has done what is ready, so that what arrives together, such as the next steps of all runs whose
+ * last ones were just committed, is one group; a lone append waits for nobody.
  */
 export function createWriter(pool: pg.Pool, onCommitted: () => void) {
   const heads = new LRUCache<string, Head>({ max: 100_000 })
@@ -44,18 +46,20 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
 
   function append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]> {
     if (closed) return Promise.reject(new SomaError('shutting_down', 'The journal is closed.'))
-    const payloads = requests.map((request) => {
+    const payloads: string[] = []
+    for (const request of requests) {
       assertLinkable(request)
-      return request.entries.map((entry) => payloadText(entry.kind, entry.payload))
-    })
+      for (const entry of request.entries) payloads.push(payloadText(entry.kind, entry.payload))
+    }
     return new Promise((resolve, reject) => {
       waiting.push({ requests, payloads, resolve, reject })
-      if (!busy) void drain()
+      if (busy) return
+      busy = true
+      setImmediate(drain)
     })
   }
 
   async function drain(): Promise<void> {
-    busy = true
     while (waiting.length > 0) {
       const batch = takeBatch()
       await commit(batch, 1).catch((error) => {
@@ -69,9 +73,8 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
     let entries = 0
     let count = 0
     for (const pending of waiting) {
-      const size = pending.payloads.reduce((sum, texts) => sum + texts.length, 0)
-      if (count > 0 && entries + size > MAX_BATCH) break
-      entries += size
+      if (count > 0 && entries + pending.payloads.length > MAX_BATCH) break
+      entries += pending.payloads.length
       count++
     }
     const batch = waiting.slice(0, count)
@@ -79,18 +82,23 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
     return batch
   }
 
-  /** At the first attempt a stream that is expected to be empty needs no look-up: the unique index refuses the entry if it is not. */
-  async function loadHeads(batch: readonly Pending[], attempt: number): Promise<void> {
+  /**
+   * The ends of the streams that a batch appends to. At the first attempt a stream that is expected to be empty needs no look-up: the
+   * unique index refuses the entry if it is not.
+   */
+  async function readEnds(batch: readonly Pending[], attempt: number): Promise<Map<string, Head>> {
+    const ends = new Map<string, Head>()
     const unknown = new Map<string, AppendRequest>()
     for (const { requests } of batch) {
       for (const request of requests) {
         const key = keyOf(request)
-        if (heads.has(key) || unknown.has(key)) continue
-        if (request.expectedSeq === 0 && attempt === 1) heads.set(key, { seq: 0, hash: GENESIS })
+        if (ends.has(key)) continue
+        const head = heads.get(key) ?? (request.expectedSeq === 0 && attempt === 1 ? EMPTY : undefined)
+        if (head) ends.set(key, head)
         else unknown.set(key, request)
       }
     }
-    if (unknown.size === 0) return
+    if (unknown.size === 0) return ends
     const wanted = [...unknown.values()]
     const { rows } = await pool.query(
       `select u.tenant, u.stream, e.seq, encode(e.hash, 'hex') as hash
@@ -98,67 +106,59 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
        left join lateral (select seq, hash from journal.entries where tenant = u.tenant and stream = u.stream order by seq desc limit 1) e on true`,
       [wanted.map((request) => request.tenant), wanted.map((request) => request.stream)],
     )
-    for (const row of rows) heads.set(keyOf(row), { seq: row.seq ?? 0, hash: row.hash ?? GENESIS })
+    for (const row of rows) ends.set(keyOf(row), row.seq === null ? EMPTY : { seq: row.seq, hash: row.hash })
+    return ends
   }
 
   async function commit(batch: readonly Pending[], attempt: number): Promise<void> {
-    await loadHeads(batch, attempt)
+    const ends = await readEnds(batch, attempt)
+    const at = new Date().toISOString()
     const accepted: { pending: Pending; entries: JournalEntry[] }[] = []
-    const touched = new Map<string, Head>()
     for (const pending of batch) {
-      const entries = chain(pending, touched)
+      const entries = chain(pending, ends, at)
       if (entries) accepted.push({ pending, entries })
     }
     if (accepted.length === 0) return
     const all = accepted.flatMap(({ entries }) => entries)
+    const payloads = accepted.flatMap(({ pending }) => pending.payloads)
     try {
-      const { rows } = await pool.query({ ...INSERT, values: columns(all) })
-      rows.forEach((row, index) => {
-        ;(all[index] as JournalEntry).position = row.position
-      })
+      const { rows } = await pool.query<[string]>({ ...INSERT, rowMode: 'array', values: columns(all, payloads) })
+      for (const [index, [position]] of rows.entries()) (all[index] as JournalEntry).position = position
     } catch (error) {
-      // Whether it was committed may be unknown (a cut connection), so the heads must be read again.
-      for (const key of touched.keys()) heads.delete(key)
+      // Whether it was committed may be unknown (a cut connection), so the ends must be read again.
+      for (const key of ends.keys()) heads.delete(key)
       if ((error as { code?: string }).code !== UNIQUE_VIOLATION || attempt === MAX_ATTEMPTS) throw error
       // Another process appended to one of the streams. Each request is tried alone, so that only the one that lost hears of it.
       for (const { pending } of accepted) await commit([pending], attempt + 1)
       return
     }
-    for (const [key, head] of touched) heads.set(key, head)
+    for (const [key, head] of ends) heads.set(key, head)
     for (const { pending, entries } of accepted) pending.resolve(entries)
     onCommitted()
   }
 
-  /** Links the request's entries to their streams, or rejects it when a stream is not where the writer believes it is. */
-  function chain(pending: Pending, touched: Map<string, Head>): JournalEntry[] | undefined {
-    const own = new Map<string, Head>()
+  /** Links the entries to the ends of their streams and moves these, or rejects all when a stream is not where the writer believes it is. */
+  function chain({ requests, payloads, reject }: Pending, ends: Map<string, Head>, now: string): JournalEntry[] | undefined {
     const entries: JournalEntry[] = []
-    for (const [index, request] of pending.requests.entries()) {
+    const moved: [string, Head][] = []
+    for (const request of requests) {
+      const { tenant, stream, expectedSeq } = request
       const key = keyOf(request)
-      let head = own.get(key) ?? touched.get(key) ?? (heads.get(key) as Head)
-      if (request.expectedSeq !== 'any' && request.expectedSeq !== head.seq) {
-        pending.reject(streamConflict(request, head.seq))
+      let head = moved.findLast(([other]) => other === key)?.[1] ?? (ends.get(key) as Head)
+      if (expectedSeq !== 'any' && expectedSeq !== head.seq) {
+        reject(streamConflict(request, head.seq))
         return undefined
       }
-      for (const [place, entry] of request.entries.entries()) {
-        const text = pending.payloads[index]?.[place] as string
-        const linked = {
-          tenant: request.tenant,
-          stream: request.stream,
-          seq: head.seq + 1,
-          kind: entry.kind,
-          at: entry.at ?? new Date().toISOString(),
-          digest: sha256(text),
-          prevHash: head.hash,
-        }
-        const hash = entryHash(linked)
-        entries.push({ ...linked, hash, position: '', payload: entry.payload })
-        texts.set(entries.at(-1) as JournalEntry, text)
-        head = { seq: linked.seq, hash }
+      for (const { kind, payload, at = now } of request.entries) {
+        const digest = sha256(payloads[entries.length] as string)
+        const entry = { position: '', tenant, stream, seq: head.seq + 1, kind, at, payload, digest, prevHash: head.hash, hash: '' }
+        entry.hash = entryHash(entry)
+        entries.push(entry)
+        head = entry
       }
-      own.set(key, head)
+      moved.push([key, { seq: head.seq, hash: head.hash }])
     }
-    for (const [key, head] of own) touched.set(key, head)
+    for (const [key, head] of moved) ends.set(key, head)
     return entries
   }
 
@@ -172,20 +172,17 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
   }
 }
 
-/** Payload texts of entries under way, so that an entry is serialised once for its digest and its row. */
-const texts = new WeakMap<JournalEntry, string>()
-
-function columns(entries: readonly JournalEntry[]): unknown[] {
+function columns(entries: readonly JournalEntry[], payloads: readonly string[]): Buffer[] {
   return [
-    entries.map((entry) => entry.tenant),
-    entries.map((entry) => entry.stream),
-    entries.map((entry) => entry.seq),
-    entries.map((entry) => entry.kind),
-    entries.map((entry) => entry.at),
-    entries.map((entry) => texts.get(entry)),
-    entries.map((entry) => entry.digest),
-    entries.map((entry) => entry.prevHash),
-    entries.map((entry) => entry.hash),
+    textArray(entries.map((entry) => entry.tenant)),
+    textArray(entries.map((entry) => entry.stream)),
+    integerArray(entries.map((entry) => entry.seq)),
+    textArray(entries.map((entry) => entry.kind)),
+    timestampArray(entries.map((entry) => entry.at)),
+    jsonArray(payloads),
+    digestArray(entries.map((entry) => entry.digest)),
+    digestArray(entries.map((entry) => entry.prevHash)),
+    digestArray(entries.map((entry) => entry.hash)),
   ]
 }
 

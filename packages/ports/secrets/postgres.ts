@@ -1,7 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import { requireName, requireTenant } from '@soma/contracts/requirements'
-import { sql as fragment, type Transaction } from 'kysely'
-import type { Migration, Sql } from '../sql/port.ts'
+import type { Migration, Sql, Statements } from '../sql/port.ts'
 import { openEnvelope, putInEnvelope, seal, unseal } from './envelope.ts'
 import type { Secrets } from './port.ts'
 
@@ -9,6 +8,8 @@ const MAX_VALUE_BYTES = 1024 * 1024
 const ROTATE_AT_ONCE = 100
 const ROTATION_LOCK = 7_301_011
 const CHECK = ['master key']
+
+const FIELDS = 'tenant, name, version, wrapped_key, sealed'
 
 const MIGRATIONS: Migration[] = [
   {
@@ -35,10 +36,6 @@ interface VersionRow {
   sealed: Buffer
 }
 
-interface Tables {
-  'secrets.versions': VersionRow & { updated_at: Date }
-}
-
 /**
  * The secrets port on PostgreSQL: each version under a data key of its own, that key under the master key (AES-256-GCM), both bound
  * to tenant, name and version.
@@ -59,15 +56,18 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     write: async (tenant, name, value) => {
       requireSecret(tenant, name)
       requireValue(name, value)
-      return sql.tenant<Tables, { version: number }>(tenant, async (transaction) => {
+      return sql.tenant(tenant, async (transaction) => {
         // The version is part of what is encrypted, so two writers of a name take turns.
-        await fragment`select pg_advisory_xact_lock(hashtextextended(${`secrets/${tenant}/${name}`}, 0))`.execute(transaction)
+        await transaction.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`secrets/${tenant}/${name}`])
         const version = ((await newestVersion(transaction, tenant, name)) ?? 0) + 1
         const { wrappedKey, sealed } = putInEnvelope(masterKey, [tenant, name, version], Buffer.from(value))
-        await transaction
-          .insertInto('secrets.versions')
-          .values({ tenant, name, version, wrapped_key: wrappedKey, sealed, updated_at: fragment`now()` })
-          .execute()
+        await transaction.query('insert into secrets.versions (tenant, name, version, wrapped_key, sealed) values ($1, $2, $3, $4, $5)', [
+          tenant,
+          name,
+          version,
+          wrappedKey,
+          sealed,
+        ])
         return { version }
       })
     },
@@ -76,33 +76,32 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
       if (version !== undefined && !(Number.isInteger(version) && version >= 1 && version < 2 ** 31)) {
         throw new SomaError('invalid_input', `${version} is no version of a secret. Versions are whole numbers from 1.`, { version })
       }
-      const row = await sql.tenant<Tables, VersionRow | undefined>(tenant, (transaction) => {
-        const query = transaction.selectFrom('secrets.versions').select(['tenant', 'name', 'version', 'wrapped_key', 'sealed'])
-        const named = query.where('tenant', '=', tenant).where('name', '=', name)
-        return (version === undefined ? named.orderBy('version', 'desc').limit(1) : named.where('version', '=', version)).executeTakeFirst()
-      })
+      const { rows } = await sql.tenant(tenant, (transaction) =>
+        transaction.query<VersionRow>(
+          `select ${FIELDS} from secrets.versions where tenant = $1 and name = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
+          [tenant, name, version ?? null],
+        ),
+      )
+      const [row] = rows
       return row && decrypt(masterKey, row).toString()
     },
     delete: async (tenant, name) => {
       requireSecret(tenant, name)
-      await sql.tenant<Tables, unknown>(tenant, async (transaction) => {
+      await sql.tenant(tenant, async (transaction) => {
         // Not between a rotation's reading and its writing: a secret deleted and written anew then would get its old value back.
-        await fragment`select pg_advisory_xact_lock_shared(${ROTATION_LOCK})`.execute(transaction)
-        await transaction.deleteFrom('secrets.versions').where('tenant', '=', tenant).where('name', '=', name).execute()
+        await transaction.query('select pg_advisory_xact_lock_shared($1)', [ROTATION_LOCK])
+        await transaction.query('delete from secrets.versions where tenant = $1 and name = $2', [tenant, name])
       })
     },
     list: async (tenant, prefix = '') => {
       requireTenant(tenant)
       if (prefix !== '') requireName('prefix of secret names', prefix)
-      const rows = await sql.tenant<Tables, { name: string; version: number; updated_at: Date }[]>(tenant, (transaction) =>
-        transaction
-          .selectFrom('secrets.versions')
-          .select(({ fn }) => ['name', fn.max('version').as('version'), fn.max('updated_at').as('updated_at')])
-          .where('tenant', '=', tenant)
-          .where(fragment<boolean>`starts_with(name, ${prefix})`)
-          .groupBy('name')
-          .orderBy('name')
-          .execute(),
+      const { rows } = await sql.tenant(tenant, (transaction) =>
+        transaction.query<{ name: string; version: number; updated_at: Date }>(
+          `select name, max(version) as version, max(updated_at) as updated_at from secrets.versions
+           where tenant = $1 and starts_with(name, $2) group by name order by name`,
+          [tenant, prefix],
+        ),
       )
       return rows.map((row) => ({ name: row.name, version: row.version, updatedAt: row.updated_at.toISOString() }))
     },
@@ -120,42 +119,32 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
   }
 }
 
-async function newestVersion(transaction: Transaction<Tables>, tenant: string, name: string): Promise<number | undefined> {
-  const row = await transaction
-    .selectFrom('secrets.versions')
-    .select('version')
-    .where('tenant', '=', tenant)
-    .where('name', '=', name)
-    .orderBy('version', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return row?.version
+async function newestVersion(transaction: Statements, tenant: string, name: string): Promise<number | undefined> {
+  const { rows } = await transaction.query('select max(version) as version from secrets.versions where tenant = $1 and name = $2', [
+    tenant,
+    name,
+  ])
+  return rows[0]?.version ?? undefined
 }
 
 /** Encrypts the versions that follow `last` anew, in a transaction of their own: a crash in between leaves every secret readable. */
 async function rotateSome(sql: Sql, masterKey: Buffer, last: VersionRow | undefined): Promise<VersionRow[]> {
-  return sql
-    .platform<Tables>()
-    .transaction()
-    .execute(async (transaction) => {
-      await fragment`select pg_advisory_xact_lock(${ROTATION_LOCK})`.execute(transaction)
-      const all = transaction.selectFrom('secrets.versions').select(['tenant', 'name', 'version', 'wrapped_key', 'sealed'])
-      const following = last
-        ? all.where(fragment<boolean>`(tenant, name, version) > (${last.tenant}, ${last.name}, ${last.version}::int)`)
-        : all
-      const rows = await following.orderBy('tenant').orderBy('name').orderBy('version').limit(ROTATE_AT_ONCE).execute()
-      for (const row of rows) {
-        const { wrappedKey, sealed } = putInEnvelope(masterKey, placeOf(row), decrypt(masterKey, row))
-        await transaction
-          .updateTable('secrets.versions')
-          .set({ wrapped_key: wrappedKey, sealed })
-          .where('tenant', '=', row.tenant)
-          .where('name', '=', row.name)
-          .where('version', '=', row.version)
-          .execute()
-      }
-      return rows
-    })
+  return sql.transaction(async (transaction) => {
+    await transaction.query('select pg_advisory_xact_lock($1)', [ROTATION_LOCK])
+    const { rows } = await transaction.query<VersionRow>(
+      `select ${FIELDS} from secrets.versions where $1::text is null or (tenant, name, version) > ($1, $2, $3::int)
+       order by tenant, name, version limit ${ROTATE_AT_ONCE}`,
+      [last?.tenant ?? null, last?.name ?? null, last?.version ?? null],
+    )
+    for (const row of rows) {
+      const { wrappedKey, sealed } = putInEnvelope(masterKey, placeOf(row), decrypt(masterKey, row))
+      await transaction.query(
+        'update secrets.versions set wrapped_key = $4, sealed = $5 where tenant = $1 and name = $2 and version = $3',
+        [row.tenant, row.name, row.version, wrappedKey, sealed],
+      )
+    }
+    return rows
+  })
 }
 
 /** The first to open the database leaves a mark under its key, which every later one must be able to read. */

@@ -1,7 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
-import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
-import type { Migration, Sql } from './port.ts'
+import type { Migration, Sql, Statements } from './port.ts'
 
 /** The role that tenants' transactions run as. It can't log in, owns nothing and can't bypass row-level security. */
 const TENANT_ROLE = 'soma_tenant'
@@ -18,19 +17,17 @@ export async function openPostgres(options: PostgresOptions): Promise<Sql> {
   const pool = new pg.Pool({ ...options.connection, max: Math.min(options.poolSize ?? 20, 20), idleTimeoutMillis: 30_000 })
   // An idle connection that the server closed is replaced at the next use; without a listener Node would end the process.
   pool.on('error', () => undefined)
-  // biome-ignore lint/suspicious/noExplicitAny: each caller brings the tables it owns; `platform` and `tenant` narrow the type
-  const database = new Kysely<any>({ dialect: new PostgresDialect({ pool }) })
   await ensureTenantRole(pool)
   const listeners = new Set<() => Promise<void>>()
 
   return {
     pool,
-    platform: () => database,
     tenant: (tenant, work) =>
-      database.transaction().execute(async (transaction) => {
-        await sql`select set_config('soma.tenant', ${tenant}, true), set_config('role', ${TENANT_ROLE}, true)`.execute(transaction)
-        return work(transaction)
+      inTransaction(pool, async (client) => {
+        await client.query("select set_config('soma.tenant', $1, true), set_config('role', $2, true)", [tenant, TENANT_ROLE])
+        return work(client)
       }),
+    transaction: (work) => inTransaction(pool, work),
     migrate: (schema, migrations) => migrate(pool, schema, migrations),
     listen: async (channel, handler, onReconnect) => {
       const stop = await listen(options.connection, channel, handler, onReconnect)
@@ -41,12 +38,13 @@ export async function openPostgres(options: PostgresOptions): Promise<Sql> {
       }
     },
     notify: async (channel, payload) => {
-      await pool.query('select pg_notify($1, $2)', [channel, payload])
+      // A notification is not kept anywhere, so it need not wait for the disk.
+      await pool.query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [channel, payload])
     },
     version: async () => (await pool.query('show server_version')).rows[0].server_version as string,
     close: async () => {
       await Promise.all([...listeners].map((stop) => stop()))
-      await database.destroy()
+      await pool.end()
     },
   }
 }
@@ -68,11 +66,28 @@ async function ensureTenantRole(pool: pg.Pool): Promise<void> {
   }
 }
 
-async function migrate(pool: pg.Pool, schema: string, migrations: readonly Migration[]): Promise<void> {
+async function inTransaction<Result>(pool: pg.Pool, work: (client: Statements) => Promise<Result>): Promise<Result> {
   const client = await pool.connect()
-  const name = pg.escapeIdentifier(schema)
+  let failure: Error | undefined
   try {
     await client.query('begin')
+    const result = await work(client)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback').catch((broken: Error) => {
+      failure = broken
+    })
+    throw error
+  } finally {
+    // A connection that can't even roll back is not given to anybody else.
+    client.release(failure)
+  }
+}
+
+function migrate(pool: pg.Pool, schema: string, migrations: readonly Migration[]): Promise<void> {
+  const name = pg.escapeIdentifier(schema)
+  return inTransaction(pool, async (client) => {
     await client.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
     await client.query(`create schema if not exists ${name}`)
     await client.query(`create table if not exists ${name}.migrations (name text primary key, at timestamptz not null default now())`)
@@ -84,17 +99,11 @@ async function migrate(pool: pg.Pool, schema: string, migrations: readonly Migra
       await client.query(`insert into ${name}.migrations (name) values ($1)`, [migration.name])
     }
     if (missing.length > 0) await confineTables(client, schema)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined)
-    throw error
-  } finally {
-    client.release()
-  }
+  })
 }
 
 /** Row-level security on every table that has a `tenant` column; tables without one are not granted to tenants at all. */
-async function confineTables(client: pg.PoolClient, schema: string): Promise<void> {
+async function confineTables(client: Statements, schema: string): Promise<void> {
   const { rows } = await client.query(
     `select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
      where c.table_schema = $1 and c.column_name = 'tenant' and t.table_type = 'BASE TABLE'`,

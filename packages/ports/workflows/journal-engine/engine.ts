@@ -162,7 +162,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     if (departure) return { ...description, error: { code: departure.code, message: departure.message } }
     if (known.status !== 'completed') return description
     const end = (await journal.read(tenant, streamOf(runId, generation))).at(-1)
-    return { ...description, output: (end?.payload as { output?: unknown }).output }
+    return { ...description, output: (end?.payload as { output?: unknown } | undefined)?.output }
   }
 
   async function replay(tenant: string, runId: string, input?: unknown) {

@@ -3,6 +3,7 @@ import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityFunction, WorkflowFunction } from '@soma/contracts/workflow'
 import { payloadText } from '../../journal/payload.ts'
 import type { AppendRequest, Journal } from '../../journal/port.ts'
+import { type Abortable, createAbortable } from './abortable.ts'
 import { type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './context.ts'
 import { type RecordedError, type StartedPayload, type StepPayload, streamOf } from './record.ts'
 
@@ -47,7 +48,7 @@ export class LiveRun {
   private isPumping = false
   private hasUnseenState = false
   private readonly timers = new Map<number, NodeJS.Timeout>()
-  private readonly controllers = new Map<number, AbortController>()
+  private readonly attempts = new Map<number, Abortable>()
   private readonly underWay = new Set<Promise<unknown>>()
 
   constructor(engine: Engine, started: JournalEntry, past: readonly JournalEntry[], runId: string) {
@@ -114,7 +115,7 @@ export class LiveRun {
   async park(): Promise<void> {
     this.isOver = true
     for (const timer of this.timers.values()) clearTimeout(timer)
-    for (const controller of this.controllers.values()) controller.abort(new SomaError('shutting_down', 'The server is stopping.'))
+    for (const attempt of this.attempts.values()) attempt.abort(new SomaError('shutting_down', 'The server is stopping.'))
     await Promise.allSettled(this.underWay)
   }
 
@@ -191,7 +192,7 @@ export class LiveRun {
 
   private drop(command: Command): void {
     clearTimeout(this.timers.get(command.step))
-    this.controllers.get(command.step)?.abort(new SomaError('cancelled', 'The run was cancelled.'))
+    this.attempts.get(command.step)?.abort(new SomaError('cancelled', 'The run was cancelled.'))
     if (command.kind === 'child' && command.runId)
       void this.engine.liveRun(this.tenant, command.runId)?.requestCancel('its parent was cancelled')
   }
@@ -291,27 +292,26 @@ export class LiveRun {
           `No activity "${command.name}" is registered. There are: ${Object.keys(this.engine.activities).join(', ')}.`,
         ),
       }
-    const controller = new AbortController()
-    this.controllers.set(command.step, controller)
+    const abortable = createAbortable()
+    this.attempts.set(command.step, abortable)
     const timeout = command.options?.timeoutMilliseconds ?? DEFAULT_TIMEOUT
-    const timedOut = new SomaError('tool_timeout', `${command.label ?? command.name} did not end within ${timeout} ms.`, {
-      timeoutMilliseconds: timeout,
-    })
-    const timer = setTimeout(() => controller.abort(timedOut), timeout)
+    const timer = setTimeout(() => abortable.abort(timedOut(command, timeout)), timeout)
     try {
       const work = activity(command.input, {
         tenant: this.tenant,
         runId: this.runId,
         key: `${this.stream}#${command.step}`,
         attempt: command.attempt,
-        signal: controller.signal,
+        get signal() {
+          return abortable.signal
+        },
       })
-      return { output: await raceAbort(work, controller.signal) }
+      return { output: await abortable.race(work) }
     } catch (error) {
       return { error }
     } finally {
       clearTimeout(timer)
-      this.controllers.delete(command.step)
+      this.attempts.delete(command.step)
     }
   }
 
@@ -401,11 +401,6 @@ function problemOf(kind: string, payload: unknown): RecordedError | undefined {
   }
 }
 
-/** An activity that ignores its signal is left behind; its outcome is not waited for. */
-function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+function timedOut({ label, name }: Command, timeout: number): SomaError {
+  return new SomaError('tool_timeout', `${label ?? name} did not end within ${timeout} ms.`, { timeoutMilliseconds: timeout })
 }

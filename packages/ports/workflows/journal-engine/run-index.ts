@@ -40,13 +40,14 @@ export async function openRunIndex(sql: Sql, journal: Journal) {
     const last = entries.at(-1)
     if (!last) return
     const rows = [...collapse(entries).values()]
+    // Rows and progress are one transaction, and what a crash takes of it is read again: it need not wait for the disk.
     const written = sql.pool.query(
       `with changed as (
          insert into workflows.runs as r (tenant, run_id, workflow, status, generation, started_at, ended_at, parent, error)
          select tenant, run_id, coalesce(workflow, ''), status, generation, coalesce(started_at, now()), ended_at, parent, error
          from json_to_recordset($1::json) as e(tenant text, run_id text, workflow text, status text, generation int, started_at timestamptz, ended_at timestamptz, parent text, error json)
          on conflict (tenant, run_id) do update set status = excluded.status, generation = excluded.generation, ended_at = excluded.ended_at, error = excluded.error
-       ) update workflows.progress set position = greatest(position, $2::bigint)`,
+       ) update workflows.progress set position = greatest(position, $2::bigint) returning set_config('synchronous_commit', 'off', true)`,
       [JSON.stringify(rows), last.position],
     )
     await written.catch((error) => {

@@ -1,0 +1,206 @@
+import { openPostgresBroadcast } from '@soma/ports/broadcast/postgres'
+import { openPostgresJournal } from '@soma/ports/journal/postgres'
+import type { Sql } from '@soma/ports/sql/port'
+import { openPostgres } from '@soma/ports/sql/postgres'
+import { openTestSql } from '@soma/ports/sql/testing'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { canRefuse } from '../gate/testing.ts'
+import { type KillScope, type KillSubject, openKillSwitches } from './kill-switches.ts'
+
+type Opened = Awaited<ReturnType<typeof open>>
+
+let testSql: Awaited<ReturnType<typeof openTestSql>>
+let here: Opened
+let there: Opened
+beforeAll(async () => {
+  testSql = await openTestSql()
+  here = await open(testSql)
+  there = await open(await openPostgres({ connection: testSql.connection }))
+})
+afterAll(async () => {
+  await here.close()
+  await there.close()
+  await there.sql.close()
+  await testSql.close()
+})
+
+/** The kill switches as another process has them: connections of its own. */
+async function open(sql: Sql) {
+  const journal = canRefuse(await openPostgresJournal(sql))
+  const broadcast = await openPostgresBroadcast(sql)
+  const kill = await openKillSwitches({ sql, broadcast, journal })
+  return {
+    sql,
+    journal,
+    kill,
+    async close() {
+      await kill.close()
+      await broadcast.close()
+      await journal.close()
+    },
+  }
+}
+
+const pull = (scope: KillScope, target: string, more: { tenant?: string; reason?: string } = {}) =>
+  here.kill.pull({ tenant: 'acme', scope, target, reason: 'looks wrong', by: 'user:ada', ...more })
+
+test('a switch acts at once where it was pulled, and soon in every other process', async () => {
+  const subject = { tenant: 'acme', tool: 'fast.write' }
+  const times: number[] = []
+  for (let round = 0; round < 20; round++) {
+    const start = performance.now()
+    const pulling = pull('tool', 'fast')
+    await expect.poll(() => there.kill.stopping(subject), { interval: 1 }).toBeDefined()
+    times.push(performance.now() - start)
+    const { id } = await pulling
+    expect(here.kill.stopping(subject)?.id).toBe(id)
+    await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+    expect(here.kill.stopping(subject)).toBeUndefined()
+    await expect.poll(() => there.kill.stopping(subject), { interval: 1 }).toBeUndefined()
+  }
+  const median = times.toSorted((one, other) => one - other)[10] as number
+  expect(median, `median ${median} ms`).toBeLessThan(250)
+})
+
+test('the error of a stopped action says who stopped what and why, and is not to be tried again', async () => {
+  const { id } = await pull('capsule', 'deploy', { reason: 'it deletes too much' })
+  expect(() => here.kill.assertRunning({ tenant: 'acme', capsule: 'deploy@1.0.0' })).toThrow(
+    expect.objectContaining({
+      code: 'killed',
+      message: expect.stringMatching(/capsule deploy.*user:ada.*it deletes too much/),
+      details: { killSwitch: id, scope: 'capsule', retryable: false },
+    }),
+  )
+  here.kill.assertRunning({ tenant: 'acme', capsule: 'deployment' })
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+})
+
+const COVERED: [KillScope, string, Omit<KillSubject, 'tenant'>, boolean][] = [
+  ['tool', 'git', { tool: 'git.log' }, true],
+  ['tool', 'git.log', { tool: 'git.log' }, true],
+  ['tool', 'git.log', { tool: 'git.push' }, false],
+  ['tool', 'git', { tool: 'github.issues' }, false],
+  ['tool', 'git', {}, false],
+  ['capsule', 'a', { capsule: 'a@2.0.0' }, true],
+  ['capsule', 'a@1.0.0', { capsule: 'a@2.0.0' }, false],
+  ['run', 'r1', { run: 'r1' }, true],
+  ['run', 'r1', { run: 'r1.child.2' }, true],
+  ['run', 'r1', { run: 'r10' }, false],
+  ['project', 'p', { project: 'p' }, true],
+  ['project', 'p', { run: 'p' }, false],
+  ['persona', 'dev', { persona: 'dev' }, true],
+  ['tenant', 'ignored', {}, true],
+  ['everything', '', { tool: 'git.log' }, true],
+]
+test.each(COVERED)('a switch on %s %s and %o: %s', async (scope, target, subject, isCovered) => {
+  const { id } = await pull(scope, target)
+  expect(here.kill.stopping({ tenant: 'acme', ...subject }) !== undefined).toBe(isCovered)
+  expect(here.kill.stopping({ tenant: 'globex', ...subject }) !== undefined).toBe(scope === 'everything')
+  expect(here.kill.stopping({ tenant: 'acme', ...subject, exempt: true })).toBeUndefined()
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+})
+
+test('switches are there again after a restart', async () => {
+  const { id } = await pull('run', 'long')
+  const restarted = await open(testSql)
+  expect(restarted.kill.stopping({ tenant: 'acme', run: 'long' })?.id).toBe(id)
+  await restarted.kill.lift({ tenant: 'acme', id, by: 'user:grace' })
+  await restarted.close()
+  const again = await open(testSql)
+  expect(again.kill.stopping({ tenant: 'acme', run: 'long' })).toBeUndefined()
+  await again.close()
+})
+
+test('whoever waits goes on when the last switch on it is lifted, in every process', async () => {
+  const subject = { tenant: 'acme', project: 'held', tool: 'git.log' }
+  const [project, tool] = [await pull('project', 'held'), await pull('tool', 'git')]
+  await expect.poll(() => there.kill.stopping(subject)).toBeDefined()
+  const resumed: string[] = []
+  const waiting = [here, there].map(({ kill }, index) =>
+    kill.whenLifted(subject, new AbortController().signal).then(() => resumed.push(String(index))),
+  )
+  await here.kill.lift({ tenant: 'acme', id: project.id, by: 'user:ada' })
+  await expect.poll(() => there.kill.stopping({ tenant: 'acme', project: 'held' })).toBeUndefined()
+  expect(resumed).toEqual([])
+  await there.kill.lift({ tenant: 'acme', id: tool.id, by: 'user:ada' })
+  await Promise.all(waiting)
+})
+
+test('waiting ends when the caller gives up', async () => {
+  const { id } = await pull('run', 'given-up')
+  const subject = { tenant: 'acme', run: 'given-up' }
+  const caller = new AbortController()
+  const waiting = here.kill.whenLifted(subject, caller.signal)
+  caller.abort(new Error('no longer wanted'))
+  await expect(waiting).rejects.toThrow('no longer wanted')
+  await expect(here.kill.whenLifted(subject, caller.signal)).rejects.toThrow('no longer wanted')
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+})
+
+test('a tenant lists and lifts its own switches and no others', async () => {
+  const [ours, theirs] = [await pull('tenant', '*'), await pull('tenant', '*', { tenant: 'globex' })]
+  expect((await here.kill.list('acme')).map((each) => each.id)).toEqual([ours.id])
+  await expect(here.kill.lift({ tenant: 'acme', id: theirs.id, by: 'user:ada' })).rejects.toMatchObject({ code: 'not_found' })
+  await here.kill.lift({ tenant: 'acme', id: ours.id, by: 'user:ada' })
+  await expect(here.kill.lift({ tenant: 'acme', id: ours.id, by: 'user:ada' })).rejects.toMatchObject({ code: 'not_found' })
+  expect(await here.kill.list('acme')).toEqual([])
+  const lifted = (await here.kill.list('acme', { includeLifted: true })).find((each) => each.id === ours.id)
+  expect(lifted).toMatchObject({ liftedBy: 'user:ada', reason: 'looks wrong', target: '*' })
+  await here.kill.lift({ tenant: 'globex', id: theirs.id, by: 'user:bob' })
+})
+
+test('pulling and lifting are in the ledger', async () => {
+  const { id } = await pull('tool', 'recorded')
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:grace' })
+  const entries = (await here.journal.read('acme', 'kill')).slice(-2)
+  expect(entries.map((entry) => entry.kind)).toEqual(['kill.pulled', 'kill.lifted'])
+  expect(entries[1]?.payload).toMatchObject({ id, by: 'user:ada', liftedBy: 'user:grace' })
+})
+
+test('a switch acts everywhere also when it can not be recorded, and the caller hears of that', async () => {
+  here.journal.refuses = ({ stream }) => stream === 'kill'
+  await expect(pull('tool', 'unrecorded')).rejects.toMatchObject({ code: 'audit_unavailable' })
+  here.journal.refuses = () => false
+  const subject = { tenant: 'acme', tool: 'unrecorded.write' }
+  expect(here.kill.stopping(subject)).toBeDefined()
+  await expect.poll(() => there.kill.stopping(subject)).toBeDefined()
+  await here.kill.lift({ tenant: 'acme', id: here.kill.stopping(subject)?.id ?? '', by: 'user:ada' })
+})
+
+test('a slow look at the database never takes a newer switch back', async () => {
+  let held: (() => void)[] = []
+  const slow: Sql = { ...testSql, pool: slowReads(testSql.pool, (release) => held.push(release)) }
+  const opening = open(slow)
+  await expect.poll(() => held.length).toBe(1)
+  held.pop()?.()
+  const third = await opening
+  // Something else changes, so that a look is under way that does not know of what comes next.
+  const other = await pull('tool', 'other')
+  await expect.poll(() => held.length).toBeGreaterThan(0)
+  const old = held
+  held = []
+  const { id } = await third.kill.pull({ tenant: 'acme', scope: 'tool', target: 'newest', reason: 'r', by: 'user:ada' })
+  for (const release of old) release()
+  await expect.poll(() => held.length).toBeGreaterThan(0)
+  expect(third.kill.stopping({ tenant: 'acme', tool: 'newest.write' })?.id).toBe(id)
+  for (const release of held) release()
+  await expect.poll(() => third.kill.stopping({ tenant: 'acme', tool: 'other.write' })).toBeDefined()
+  expect(third.kill.stopping({ tenant: 'acme', tool: 'newest.write' })?.id).toBe(id)
+  await third.close()
+  for (const each of [id, other.id]) await here.kill.lift({ tenant: 'acme', id: each, by: 'user:ada' })
+})
+
+/** A pool whose reading of the switches has happened, but is given out only when released. */
+function slowReads(pool: Sql['pool'], hold: (release: () => void) => void): Sql['pool'] {
+  return new Proxy(pool, {
+    get(target, name) {
+      if (name !== 'query') return Reflect.get(target, name)
+      return async (text: string, values?: unknown[]) => {
+        const result = await target.query(text, values)
+        if (typeof text === 'string' && text.endsWith('from kill.switches where lifted_at is null'))
+          await new Promise<void>((release) => hold(release))
+        return result
+      }
+    },
+  })
+}

@@ -1,0 +1,38 @@
+import { JournalEntry } from '@soma/contracts/journal'
+import { z } from 'zod'
+import { Checkpoint } from './checkpoint.ts'
+
+const Position = z.string().regex(/^\d{1,19}$/)
+const Hash = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** First line of an export. `checkpoint` is the newest there is: what it covers must follow. */
+const Header = z.object({
+  ledger: z.literal('soma/v1'),
+  tenant: z.string(),
+  scope: z.enum(['all', 'streams']),
+  keys: z.array(z.object({ id: z.string(), publicKey: z.string() })),
+  checkpoint: Checkpoint.optional(),
+  exportedAt: z.string(),
+})
+
+const Entry = z.object({ entry: JournalEntry.extend({ position: Position, digest: Hash, prevHash: Hash, hash: Hash }) })
+
+/** In a whole export it stands behind the last entry that it covers. */
+const CheckpointLine = z.object({ checkpoint: Checkpoint })
+
+/** That an entry is the `index`th of those that the checkpoint through `through` covers. */
+const Proof = z.object({
+  proof: z.object({
+    stream: z.string(),
+    seq: z.number().int(),
+    through: z.string(),
+    index: z.number().int().min(0),
+    path: z.array(Hash.nullable()).max(64),
+  }),
+})
+
+/** A line of an export. */
+export const LedgerLine = z.union([Entry, CheckpointLine, Proof, Header])
+export type LedgerLine = z.infer<typeof LedgerLine>
+export type LedgerHeader = z.infer<typeof Header>
+export type LedgerProof = z.infer<typeof Proof>['proof']
