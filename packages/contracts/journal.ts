@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { z } from 'zod'
 
 /** One line of the journal, as stored. `hash` covers `prevHash` and every field but `position`, so a stream is a chain. */
@@ -20,7 +20,7 @@ export type JournalEntry = z.infer<typeof JournalEntry>
 export const GENESIS = '0'.repeat(64)
 
 export function sha256(text: string | Uint8Array): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text, 'hex')
 }
 
 /**
