@@ -30,13 +30,24 @@ export function apiPage({ paths, tags = [] }: OpenApiDocument): string {
       `${description}\n`,
       ...tableOf(
         ['method', 'address', 'what it does', 'capability'],
-        own.map((row) => [row.method, `\`${row.path}\``, row.summary ?? '', row['x-soma-capability'] ? `\`${row['x-soma-capability']}\`` : '']),
+        own.map((row) => [
+          row.method,
+          `\`${row.path}\``,
+          row.summary ?? '',
+          row['x-soma-capability'] ? `\`${row['x-soma-capability']}\`` : '',
+        ]),
       ),
     ].join('\n')
   return page('API', [
     'The whole document, with every schema, is at `/openapi.json` of a running server and in `packages/sdk/openapi.json`; `/docs` shows it.',
     'Errors are RFC 9457 problem details; their codes are in [errors](errors.md). Lists are paginated by cursor. Writes take `Idempotency-Key`.\n',
-    ...tags.map(({ name, description }) => section(name, description ?? '', rows.filter((row) => row.tags?.includes(name)))),
+    ...tags.map(({ name, description }) =>
+      section(
+        name,
+        description ?? '',
+        rows.filter((row) => row.tags?.includes(name)),
+      ),
+    ),
     section(
       'Every server',
       'Answers to everybody.',
@@ -96,7 +107,9 @@ function operationLines(operation: OperationDescription): string[] {
   const inputs = Object.entries(properties).map(([name, schema]) => [
     `\`${name}\`${required.includes(name) && schema.default === undefined ? '' : ' (optional)'}`,
     schema.enum ? schema.enum.map((value) => `\`${String(value)}\``).join(', ') : [schema.type ?? 'any'].flat().join(' or '),
-    [schema.description ?? '', schema.default === undefined ? '' : `Default \`${JSON.stringify(schema.default)}\`.`].filter(Boolean).join('. '),
+    [schema.description ?? '', schema.default === undefined ? '' : `Default \`${JSON.stringify(schema.default)}\`.`]
+      .filter(Boolean)
+      .join('. '),
   ])
   return [
     `### \`${operation.name}\`\n`,
@@ -119,9 +132,9 @@ export function cliPage(program: Command): string {
 
 /** Help as it is printed, with the text that stands after it. */
 function helpOf(command: Command): string {
-  let text = ''
-  command.configureOutput({ writeOut: (part) => void (text += part) }).outputHelp()
-  return text.trim()
+  const parts: string[] = []
+  command.configureOutput({ writeOut: (part) => void parts.push(part) }).outputHelp()
+  return parts.join('').trim()
 }
 
 function page(title: string, lines: readonly string[]): string {

@@ -171,7 +171,8 @@ async function addProtection(app: ServiceApp, config: Config): Promise<void> {
   await app.register(underPressure, {
     maxEventLoopDelay: config.http.maxEventLoopDelayMilliseconds,
     pressureHandler: async (request) => {
-      if (isProbe(request)) return
+      // What the platform asks of itself belongs to work that was taken already; refused, policy could not be asked and all would be denied.
+      if (isProbe(request) || isPlatform(request)) return
       throw new SomaError('overloaded', 'The server has too much to do at the moment. Ask again soon.', { retryAfterSeconds: 2 })
     },
   })

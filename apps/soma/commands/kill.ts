@@ -1,0 +1,70 @@
+import { answerOf } from '@soma/sdk/client'
+import { type Configure, type Session, UsageError } from '../session.ts'
+import { table } from '../text.ts'
+
+const SCOPES = ['everything', 'tenant', 'project', 'run', 'capsule', 'persona', 'tool'] as const
+type Scope = (typeof SCOPES)[number]
+
+interface KillOptions {
+  reason?: string
+  list?: boolean
+  all?: boolean
+  lift?: string
+}
+
+const configure: Configure = (command, session) => {
+  command
+    .argument('[scope]', `What to stop: ${SCOPES.join(', ')}`)
+    .argument('[target]', 'Its name: a tool or adapter, a capsule, the id of a run or project')
+    .option('--reason <text>', 'Why; everybody who is stopped is told')
+    .option('--list', 'Show what is stopped')
+    .option('--all', 'With --list: also what was lifted')
+    .option('--lift <id>', 'Let it go on: the id of a switch, or "all"')
+    .addHelpText(
+      'after',
+      `
+Acts on the next action of every agent, in every process. What was stopped
+is kept and goes on when the switch is lifted.
+
+Examples:
+  $ soma kill tool http --reason "looks wrong"
+  $ soma kill project prj-m3x1… --reason "wrong repository"
+  $ soma kill tenant --reason "incident 42"
+  $ soma kill --list
+  $ soma kill --lift all
+`,
+    )
+    .action((scope: string | undefined, target: string | undefined, options: KillOptions) => {
+      if (options.list) return list(session, options.all === true)
+      if (options.lift) return lift(session, options.lift)
+      return pull(session, scope, target, options.reason)
+    })
+}
+export default configure
+
+async function pull(session: Session, scope: string | undefined, target: string | undefined, reason: string | undefined): Promise<void> {
+  if (!scope || !SCOPES.includes(scope as Scope))
+    throw new UsageError(`Say what to stop: one of ${SCOPES.join(', ')}.${scope ? ` "${scope}" is none of them.` : ''}`)
+  if (!reason) throw new UsageError('Say why with --reason; everybody who is stopped is told.')
+  if (!target && scope !== 'tenant' && scope !== 'everything') throw new UsageError(`Name the ${scope} to stop: soma kill ${scope} NAME.`)
+  const { client } = await session.connect()
+  const pulled = await answerOf(
+    client.POST('/v1/kill-switches', { body: { scope: scope as Scope, reason, ...(target ? { target } : {}) } }),
+  )
+  session.terminal.answer(pulled, `Stopped: ${scope} ${pulled.target}. Let it go on with: ${session.typed(`kill --lift ${pulled.id}`)}`)
+}
+
+async function list(session: Session, isAll: boolean): Promise<void> {
+  const { client } = await session.connect()
+  const { items } = await answerOf(client.GET('/v1/kill-switches', { params: { query: isAll ? { all: 'true' } : {} } }))
+  const rows = items.map((each) => [each.id, `${each.scope} ${each.target}`, each.liftedAt ? 'lifted' : 'on', each.reason])
+  session.terminal.answer(items, rows.length > 0 ? table(rows, session.terminal.width) : 'Nothing is stopped.')
+}
+
+async function lift(session: Session, which: string): Promise<void> {
+  const { client } = await session.connect()
+  const ids = which === 'all' ? (await answerOf(client.GET('/v1/kill-switches'))).items.map(({ id }) => id) : [which]
+  const lifted = []
+  for (const id of ids) lifted.push(await answerOf(client.POST('/v1/kill-switches/{id}/lift', { params: { path: { id } } })))
+  session.terminal.answer(lifted, lifted.map(({ scope, target }) => `Goes on: ${scope} ${target}`).join('\n') || 'Nothing is stopped.')
+}

@@ -1,0 +1,3 @@
+import { configureDecision } from './approve.ts'
+
+export default configureDecision(false)
