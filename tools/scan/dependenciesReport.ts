@@ -1,6 +1,11 @@
 import { z } from 'zod'
 import { Dependency, DependencyProblem, Ecosystem } from './dependency.ts'
-import { ScannedCommit } from './finding.ts'
+import { ScanInput, ScannedCommit } from './finding.ts'
+
+export const DependenciesInput = ScanInput.extend({
+  limit: z.number().int().min(1).max(20_000).default(5_000).describe('How many dependencies to list; totals count all'),
+})
+export type DependenciesInput = z.infer<typeof DependenciesInput>
 
 export const DependenciesReport = z.object({
   commit: ScannedCommit,

@@ -1,5 +1,11 @@
 import { z } from 'zod'
-import { Finding, ScannedCommit } from './finding.ts'
+import { Finding, ScanInput, ScannedCommit } from './finding.ts'
+
+export const DocumentationInput = ScanInput.extend({
+  limit: z.number().int().min(1).max(5_000).default(1_000).describe('How many findings, and how many external links, to list'),
+  maxFiles: z.number().int().min(1).max(50_000).default(5_000).describe('How many Markdown files to read'),
+})
+export type DocumentationInput = z.infer<typeof DocumentationInput>
 
 const Present = z.string().nullable().describe('Path; null when there is none')
 

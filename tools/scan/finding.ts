@@ -26,6 +26,7 @@ export const ScanInput = z.object({
   repository: z.string().min(1).describe('Absolute path of the git repository'),
   ref: z.string().min(1).default('HEAD').describe('Branch, tag or commit to read'),
 })
+export type ScanInput = z.infer<typeof ScanInput>
 
 /** The commit that was read. */
 export const ScannedCommit = z.string().nullable().describe('The commit that was read; null when the repository has none yet')

@@ -1,5 +1,10 @@
 import { z } from 'zod'
-import { Finding, ScannedCommit } from './finding.ts'
+import { Finding, ScanInput, ScannedCommit } from './finding.ts'
+
+export const InfrastructureInput = ScanInput.extend({
+  limit: z.number().int().min(1).max(5_000).default(1_000).describe('How many findings to list'),
+})
+export type InfrastructureInput = z.infer<typeof InfrastructureInput>
 
 const Paths = z.array(z.string()).describe('Paths, at most 200')
 

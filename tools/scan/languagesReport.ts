@@ -1,5 +1,10 @@
 import { z } from 'zod'
-import { ScannedCommit } from './finding.ts'
+import { ScanInput, ScannedCommit } from './finding.ts'
+
+export const LanguagesInput = ScanInput.extend({
+  largest: z.number().int().min(0).max(100).default(10).describe('How many of the largest files to name'),
+})
+export type LanguagesInput = z.infer<typeof LanguagesInput>
 
 const Amount = z.object({ files: z.number().int(), bytes: z.number().int() })
 

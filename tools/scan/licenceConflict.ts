@@ -1,4 +1,5 @@
-import { groupOf, idsIn, isSatisfiedBy, type LicenceGroup } from './licenceGroup.ts'
+import { groupOf, idsIn, isSatisfiedBy } from './licenceGroup.ts'
+import type { LicenceGroup } from './licencesReport.ts'
 
 /** Licences of the groups below that can't be combined with the GPL, version 2 only: https://www.gnu.org/licenses/license-list.html */
 const NOT_WITH_GPL2 = /^(Apache-|L?GPL-3|EPL-|CDDL-|CPL-|BSD-4|OpenSSL|PHP-)/

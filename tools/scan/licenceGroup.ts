@@ -1,10 +1,6 @@
 import correct from 'spdx-correct'
 import parse from 'spdx-expression-parse'
-import { z } from 'zod'
-
-export const LicenceGroup = z.enum(['permissive', 'weak-copyleft', 'strong-copyleft', 'network-copyleft', 'proprietary', 'unknown'])
-/** What a licence asks of whoever distributes or, for `network-copyleft`, serves the work; in the order of how much. */
-export type LicenceGroup = z.infer<typeof LicenceGroup>
+import { LicenceGroup } from './licencesReport.ts'
 
 /** The first that matches an SPDX id decides. What none matches is `unknown`. */
 const GROUPS: [LicenceGroup, RegExp][] = [

@@ -1,24 +1,12 @@
 import { operation } from '@soma/contracts/operation'
-import { z } from 'zod'
-import { Dependency } from './dependency.ts'
-import { readDependencyFiles } from './dependencyFiles.ts'
-import { distinctDependencies } from './distinctDependencies.ts'
-import { compareSeverity, compareText, ScanInput } from './finding.ts'
-import { conflictOf } from './licenceConflict.ts'
-import { groupOf, LicenceGroup, normalisedExpression } from './licenceGroup.ts'
-import { LicencesReport } from './licencesReport.ts'
-import { repositoryLicence } from './repositoryLicence.ts'
-import { openTree } from './tree.ts'
+import { LicencesInput, LicencesReport } from './licencesReport.ts'
 
 export const licences = operation({
   name: 'scan.licences',
   summary: 'Group the licences of dependencies and find those that do not go with the licence of the repository',
   description:
     'Reads what lock files state, as SPDX expressions. A dependency without a statement is unknown: nothing is guessed or asked from a registry. Only what is distributed can conflict; dependencies of development are counted but not compared.',
-  input: ScanInput.extend({
-    dependencies: z.array(Dependency).optional().describe('The list of scan.dependencies; read from the repository when absent'),
-    limit: z.number().int().min(1).max(5_000).default(500).describe('How many conflicts and how many unclear dependencies to list'),
-  }),
+  input: LicencesInput,
   output: LicencesReport,
   effect: 'read',
   capability: 'tool.scan.read',
@@ -26,51 +14,5 @@ export const licences = operation({
   timeoutSeconds: 300,
   untrustedOutput: true,
   resource: ({ repository }) => ({ path: repository }),
-  async run(input, { signal }) {
-    const tree = await openTree(input, signal)
-    const repository = await repositoryLicence(tree)
-    const list = input.dependencies ?? distinctDependencies(await readDependencyFiles(tree))
-    const judged = list.map((dependency) => {
-      const expression = normalisedExpression(dependency.licence)
-      return { dependency, expression, group: groupOf(expression) }
-    })
-    const conflicts = judged
-      .flatMap(({ dependency, expression, group }): Conflict[] => {
-        if (expression === null || dependency.dev) return []
-        const conflict = conflictOf({ expression, group }, repository)
-        return conflict ? [{ ...licensed(dependency), expression, ...conflict }] : []
-      })
-      .sort((a, b) => compareSeverity(a.severity, b.severity) || compareText(a.purl, b.purl))
-    const unclear = judged.filter(({ group }) => group === 'unknown')
-    return {
-      commit: tree.commit,
-      repository,
-      totals: {
-        dependencies: list.length,
-        stated: list.filter(({ licence }) => licence !== undefined).length,
-        unknown: unclear.length,
-      },
-      groups: LicenceGroup.options.map((group) => ({ group, ...counted(judged.filter((one) => one.group === group)) })),
-      conflicts: conflicts.slice(0, input.limit),
-      unclear: unclear.slice(0, input.limit).map(({ dependency }) => ({ ...licensed(dependency), stated: dependency.licence ?? null })),
-      truncated: conflicts.length > input.limit || unclear.length > input.limit,
-    }
-  },
+  run: async (input, context) => (await import('./groupLicences.ts')).groupLicences(input, context),
 })
-
-type Conflict = LicencesReport['conflicts'][number]
-
-function licensed({ ecosystem, name, version, purl, direct, dev }: Dependency) {
-  return { ecosystem, name, version, purl, direct, dev }
-}
-
-function counted(judged: { dependency: Dependency; expression: string | null }[]) {
-  const counts = new Map<string, number>()
-  for (const { dependency, expression } of judged) {
-    const name = expression ?? dependency.licence
-    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1)
-  }
-  const licences = [...counts].map(([expression, dependencies]) => ({ expression, dependencies }))
-  licences.sort((a, b) => b.dependencies - a.dependencies || compareText(a.expression, b.expression))
-  return { dependencies: judged.length, licences: licences.slice(0, 100) }
-}

@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { Dependency } from './dependency.ts'
-import { ScannedCommit } from './finding.ts'
-import { LicenceGroup } from './licenceGroup.ts'
+import { ScanInput, ScannedCommit } from './finding.ts'
+
+export const LicencesInput = ScanInput.extend({
+  dependencies: z.array(Dependency).optional().describe('The list of scan.dependencies; read from the repository when absent'),
+  limit: z.number().int().min(1).max(5_000).default(500).describe('How many conflicts and how many unclear dependencies to list'),
+})
+export type LicencesInput = z.infer<typeof LicencesInput>
+
+export const LicenceGroup = z.enum(['permissive', 'weak-copyleft', 'strong-copyleft', 'network-copyleft', 'proprietary', 'unknown'])
+/** What a licence asks of whoever distributes or, for `network-copyleft`, serves the work; in the order of how much. */
+export type LicenceGroup = z.infer<typeof LicenceGroup>
 
 const Licensed = Dependency.pick({ ecosystem: true, name: true, version: true, purl: true, direct: true, dev: true })
 

@@ -1,5 +1,24 @@
 import { z } from 'zod'
-import { ScannedCommit, Severity } from './finding.ts'
+import { ScanInput, ScannedCommit, Severity } from './finding.ts'
+
+export const SecretsInput = ScanInput.extend({
+  history: z.boolean().default(false).describe('Look at all blobs of history too'),
+  limitSeconds: z
+    .number()
+    .positive()
+    .max(3_600)
+    .default(120)
+    .describe('Stops looking at history after this time; the tree is always looked at'),
+  maxBytes: z
+    .number()
+    .int()
+    .min(1)
+    .max(16 * 1024 * 1024)
+    .default(1024 * 1024)
+    .describe('Larger files are skipped and counted'),
+  limit: z.number().int().min(1).max(5_000).default(500).describe('How many secrets to list; totals count all'),
+})
+export type SecretsInput = z.infer<typeof SecretsInput>
 
 export const SecretFinding = z.object({
   rule: z.string().describe('Rule of secretlint that found it, e.g. `aws`'),
