@@ -280,6 +280,20 @@ export function workflowsConformance(driver: string, open: () => Promise<Workflo
       expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true, output })
     })
 
+    test('a workflow sees live what a replay sees: values as JSON holds them', async () => {
+      const shape = workflow('shape', async (context, input: Record<string, unknown>) => {
+        const made = await context.activity<Record<string, unknown>>('make', {})
+        return { input: Object.keys(input), made: Object.keys(made), date: typeof made.date }
+      })
+      const { engine, runId, result } = await runOnce(
+        shape,
+        { kept: 1, dropped: undefined },
+        { make: async () => ({ kept: 1, dropped: undefined, date: new Date(0) }) },
+      )
+      expect(await result()).toEqual({ input: ['kept'], made: ['kept', 'date'], date: 'string' })
+      expect(await engine.replay({ tenant, runId })).toMatchObject({ same: true })
+    })
+
     test('a replay touches nothing, and names the step where a changed input departs', async () => {
       let calls = 0
       const counted = async (input: { step: number }) => {

@@ -3,8 +3,8 @@ import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityFunction, WorkflowFunction } from '@soma/contracts/workflow'
 import { payloadText } from '../../journal/payload.ts'
 import type { AppendRequest, Journal } from '../../journal/port.ts'
-import { type Abortable, createAbortable } from './abortable.ts'
-import { type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './context.ts'
+import { Abortable } from './abortable.ts'
+import { asRecorded, type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './context.ts'
 import { type RecordedError, type StartedPayload, type StepPayload, streamOf } from './record.ts'
 
 const DEFAULT_TIMEOUT = 10 * 60_000
@@ -57,7 +57,7 @@ export class LiveRun {
     this.tenant = started.tenant
     this.runId = runId
     this.workflow = payload.workflow
-    this.input = payload.input
+    this.input = asRecorded(payload.input)
     this.parent = payload.parent
     this.generation = payload.generation
     this.startedAt = started.at
@@ -105,9 +105,10 @@ export class LiveRun {
     return { tenant: this.tenant, stream: this.stream, expectedSeq: this.seq++, entries: [{ kind, payload: { ...payload, step } }] }
   }
 
+  /** The workflow sees what a replay will see: values as they come back out of JSON, without what JSON drops. */
   receive(entries: readonly JournalEntry[]): void {
     if (this.isOver) return
-    this.inbox.push(...entries)
+    for (const entry of entries) this.inbox.push({ ...entry, payload: asRecorded(entry.payload) })
     void this.pump()
   }
 
@@ -292,7 +293,7 @@ export class LiveRun {
           `No activity "${command.name}" is registered. There are: ${Object.keys(this.engine.activities).join(', ')}.`,
         ),
       }
-    const abortable = createAbortable()
+    const abortable = new Abortable()
     this.attempts.set(command.step, abortable)
     const timeout = command.options?.timeoutMilliseconds ?? DEFAULT_TIMEOUT
     const timer = setTimeout(() => abortable.abort(timedOut(command, timeout)), timeout)
