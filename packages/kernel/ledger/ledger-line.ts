@@ -31,8 +31,8 @@ const Proof = z.object({
   }),
 })
 
-/** A line of an export. */
-export const LedgerLine = z.union([Entry, CheckpointLine, Proof, Header])
+/** A line of an export. The header comes before the checkpoint line: it names a checkpoint too, and the first that fits is taken. */
+export const LedgerLine = z.union([Entry, Header, CheckpointLine, Proof])
 export type LedgerLine = z.infer<typeof LedgerLine>
 export type LedgerHeader = z.infer<typeof Header>
 export type LedgerProof = z.infer<typeof Proof>['proof']
