@@ -100,7 +100,7 @@ test('however many decisions a batch holds, each is counted once, under its minu
 test('whatever a payload holds, it gives a row that can be stored', () => {
   const kinds = ['run.started', 'run.completed', 'action.completed', 'gate.decided', 'approval.requested', 'kill.pulled']
   fc.assert(
-    fc.property(fc.constantFrom(...kinds), fc.jsonValue(), fc.string({ unit: 'binary' }), (kind, payload, stream) => {
+    fc.property(fc.constantFrom(...kinds), fc.jsonValue({ maxDepth: 2 }), fc.string({ unit: 'binary' }), (kind, payload, stream) => {
       const [fact] = factsOf([entry(kind, payload, { stream })])
       expect(fact).toMatchObject({ kind, times: 1 })
     }),

@@ -67,10 +67,11 @@ export const CREATE_FACTS = `
   ) engine = ReplacingMergeTree order by (tenant, kind, at, position)`
 
 const Started = z.object({ workflow: z.string(), generation: z.number(), input: z.object({ name: z.string() }).partial().catch({}) })
-const ProjectEnd = z.object({
+const Ended = z.object({
+  error: z.object({ code: z.string() }),
+  /** What a project gives back. */
   output: z.object({ id: z.string(), status: z.enum(['done', 'failed']), deliverables: z.array(z.unknown()) }),
 })
-const Ended = z.object({ error: z.object({ code: z.string() }) })
 const Called = z.object({
   operation: z.string(),
   milliseconds: z.number().int().min(0),
@@ -139,9 +140,8 @@ function runFields(kind: string, run: string, payload: unknown): Fields | undefi
     // A run that went on with an empty record is still the same run.
     return generation > 1 ? undefined : { ...place, workflow, name: workflow === 'project' ? input?.name : undefined }
   }
-  const project = ProjectEnd.safeParse(payload)
-  const isProject = project.success && project.data.output.id === run
-  return { ...place, status: isProject ? project.data.output.status : kind.slice('run.'.length), code: read(Ended, payload).error?.code }
+  const { error, output: project } = read(Ended, payload)
+  return { ...place, status: project?.id === run ? project.status : kind.slice('run.'.length), code: error?.code }
 }
 
 function actionFields(stream: string, payload: unknown): Fields {
@@ -179,8 +179,11 @@ function placeOf(run: string): Fields {
 
 /** Field by field: one that is missing or not of its shape is left out, so that no entry can hold up those after it. */
 function read<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, payload: unknown): Partial<z.output<z.ZodObject<Shape>>> {
+  const values = (payload ?? {}) as Record<string, unknown>
   const fields = Object.entries(schema.shape).flatMap(([name, field]) => {
-    const value = typeof payload === 'object' && payload !== null ? (payload as Record<string, unknown>)[name] : undefined
+    const value = values[name]
+    // Making the error of a missing field would cost more than everything else here.
+    if (value === undefined) return []
     const parsed = z.safeParse(field, value)
     return parsed.success ? [[name, parsed.data]] : []
   })

@@ -48,12 +48,13 @@ export async function createLiveRuns(broadcast: Broadcast): Promise<LiveRuns> {
         async changed(atMost, signal) {
           if (!hasChanged && !signal.aborted) {
             await new Promise<void>((resolve) => {
-              const timer = setTimeout(resolve, atMost)
+              const timer = setTimeout(() => wake(), atMost)
               wake = () => {
                 clearTimeout(timer)
+                signal.removeEventListener('abort', wake)
                 resolve()
               }
-              signal.addEventListener('abort', wake, { once: true })
+              signal.addEventListener('abort', wake)
             })
           }
           hasChanged = false

@@ -83,6 +83,15 @@ export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys
     })
   }
 
+  /** True when exactly this text is kept and signed, so there is nothing to check or sign again. */
+  async function isSigned(tenant: string, yaml: string): Promise<boolean> {
+    const { rows } = await sql.pool.query("select 1 from capsules.capsules where tenant = $1 and yaml = $2 and status = 'signed' limit 1", [
+      tenant,
+      yaml,
+    ])
+    return rows.length > 0
+  }
+
   /** A tenant's capsule never stands in for a first-party one: projects trust those by name. */
   async function assertNotFirstParty(name: string): Promise<void> {
     const { rows } = await sql.pool.query('select 1 from capsules.capsules where tenant = $1 and name = $2 limit 1', [PLATFORM, name])
@@ -122,7 +131,7 @@ export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys
     return [(await keys.signingKey('capsules')).publicKey]
   }
 
-  return { get, put, sign, resolve, list }
+  return { get, put, sign, isSigned, resolve, list }
 }
 
 export type Capsules = ReturnType<typeof createCapsules>

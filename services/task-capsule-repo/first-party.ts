@@ -13,7 +13,9 @@ const FOLDER = new URL('../../capsules/', import.meta.url)
 export async function installFirstParty(capsules: Capsules): Promise<number> {
   const files = await filesNamed('.capsule.yaml')
   for (const file of files) {
-    const { name, version } = await capsules.put(PLATFORM, await readFile(new URL(file, FOLDER), 'utf8'))
+    const yaml = await readFile(new URL(file, FOLDER), 'utf8')
+    if (await capsules.isSigned(PLATFORM, yaml)) continue
+    const { name, version } = await capsules.put(PLATFORM, yaml)
     await capsules.sign(PLATFORM, name, version)
   }
   return files.length

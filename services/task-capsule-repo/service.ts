@@ -14,7 +14,7 @@ export const taskCapsuleRepo = defineService({
     const known = describeOperations(operations.adapters)
     const capsules = createCapsules({ sql, keys, operations: known })
     capsuleRoutes(app, capsules)
-    planRoutes(app, await readPlanTemplates(known))
+    planRoutes(app, () => readPlanTemplates(known))
     const count = await installFirstParty(capsules)
     logger.info({ count }, 'first-party capsules are in place')
   },

@@ -19,8 +19,16 @@ export const OperationDescription = z.object({
 })
 export type OperationDescription = z.infer<typeof OperationDescription>
 
-/** Describes every operation of the adapters, in the order declared. */
-export function describeOperations(adapters: readonly Adapter<unknown>[]): OperationDescription[] {
+const described = new WeakMap<readonly Adapter<unknown>[], OperationDescription[]>()
+
+/** Describes every operation of the adapters, in the order declared. Made once for a list of adapters. */
+export function describeOperations(adapters: readonly Adapter<unknown>[]): readonly OperationDescription[] {
+  const known = described.get(adapters) ?? describeAnew(adapters)
+  described.set(adapters, known)
+  return known
+}
+
+function describeAnew(adapters: readonly Adapter<unknown>[]): OperationDescription[] {
   return adapters.flatMap((adapter) => (adapter.operations as Operation[]).map((operation) => describeOperation(adapter.name, operation)))
 }
 

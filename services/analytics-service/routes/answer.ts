@@ -1,10 +1,10 @@
 import { invalidInput } from '@soma/kernel/http/problem'
-import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
-import { toCsv } from '../csv.ts'
 import type { Window } from '../figures.ts'
 
 const DAY = 86_400_000
+/** Media type of figures for spreadsheets. */
+export const CSV = 'text/csv; charset=utf-8'
 /** Days before `to` that count when `from` is not given. */
 const DEFAULT_DAYS = 30
 
@@ -28,8 +28,4 @@ export function jsonOrCsv<Json extends z.ZodType>(json: Json) {
   return {
     200: { description: 'The figures', content: { 'application/json': { schema: json }, 'text/csv': { schema: z.string() } } },
   }
-}
-
-export function sendCsv<Row>(reply: FastifyReply, row: z.ZodObject, rows: readonly Row[]): FastifyReply {
-  return reply.type('text/csv; charset=utf-8').send(toCsv(row, rows))
 }

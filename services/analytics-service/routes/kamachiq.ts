@@ -1,8 +1,9 @@
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import { z } from 'zod'
+import { toCsv } from '../csv.ts'
 import { type Figures, ProjectFigures, ProjectTotals } from '../figures.ts'
-import { FormatQuery, jsonOrCsv, sendCsv, WindowQuery, windowOf } from './answer.ts'
+import { CSV, FormatQuery, jsonOrCsv, WindowQuery, windowOf } from './answer.ts'
 
 const action = { capability: 'analytics.read', effect: 'read' } as const
 const RUNS = '/v1/kamachiq/runs'
@@ -27,7 +28,7 @@ export function kamachiqRoutes(app: ServiceApp, figures: Figures): void {
       const found = pageOf(rows, limit, { item: (row) => row, position: (row) => [row.startedAt, row.id] })
       if (format === 'json') return found
       if (found.nextCursor) reply.header('link', `<${RUNS}?format=csv&limit=${limit}&cursor=${found.nextCursor}>; rel="next"`)
-      return sendCsv(reply, ProjectFigures, found.items)
+      return reply.type(CSV).send(toCsv(ProjectFigures, found.items))
     },
   )
 
@@ -43,7 +44,7 @@ export function kamachiqRoutes(app: ServiceApp, figures: Figures): void {
     },
     async (request, reply) => {
       const totals = await figures.projectTotals(request.principal.tenant, windowOf(request.query))
-      return request.query.format === 'csv' ? sendCsv(reply, ProjectTotals, [totals]) : totals
+      return request.query.format === 'csv' ? reply.type(CSV).send(toCsv(ProjectTotals, [totals])) : totals
     },
   )
 }

@@ -1,7 +1,8 @@
 import type { ServiceApp } from '@soma/kernel/http/service'
 import { z } from 'zod'
+import { toCsv } from '../csv.ts'
 import { type Figures, OperationFigures, Summary } from '../figures.ts'
-import { jsonOrCsv, sendCsv, WindowQuery, windowOf } from './answer.ts'
+import { CSV, jsonOrCsv, WindowQuery, windowOf } from './answer.ts'
 
 const action = { capability: 'analytics.read', effect: 'read' } as const
 
@@ -18,7 +19,7 @@ export function usageRoutes(app: ServiceApp, figures: Figures): void {
     },
     async (request, reply) => {
       const summary = await figures.summary(request.principal.tenant, windowOf(request.query))
-      return request.query.format === 'csv' ? sendCsv(reply, Summary, [summary]) : summary
+      return request.query.format === 'csv' ? reply.type(CSV).send(toCsv(Summary, [summary])) : summary
     },
   )
 
@@ -34,7 +35,7 @@ export function usageRoutes(app: ServiceApp, figures: Figures): void {
     },
     async (request, reply) => {
       const items = await figures.operations(request.principal.tenant, windowOf(request.query))
-      return request.query.format === 'csv' ? sendCsv(reply, OperationFigures, items) : { items }
+      return request.query.format === 'csv' ? reply.type(CSV).send(toCsv(OperationFigures, items)) : { items }
     },
   )
 }

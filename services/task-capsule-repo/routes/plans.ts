@@ -3,8 +3,14 @@ import { Plan } from '@soma/contracts/project'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import { z } from 'zod'
 
-/** Plan templates are few and come with the platform, so they are listed whole. */
-export function planRoutes(app: ServiceApp, plans: ReadonlyMap<string, Plan>): void {
+/** Plan templates are few and come with the platform, so they are read once, at the first question, and listed whole. */
+export function planRoutes(app: ServiceApp, read: () => Promise<ReadonlyMap<string, Plan>>): void {
+  let reading: Promise<ReadonlyMap<string, Plan>> | undefined
+  const templates = () => {
+    reading ??= read()
+    return reading
+  }
+
   app.get(
     '/v1/plans',
     {
@@ -17,7 +23,7 @@ export function planRoutes(app: ServiceApp, plans: ReadonlyMap<string, Plan>): v
       },
     },
     async () => ({
-      items: [...plans.values()].map(({ metadata, deliverables }) => ({ ...metadata, deliverables: deliverables.length })),
+      items: [...(await templates()).values()].map(({ metadata, deliverables }) => ({ ...metadata, deliverables: deliverables.length })),
     }),
   )
 
@@ -28,6 +34,7 @@ export function planRoutes(app: ServiceApp, plans: ReadonlyMap<string, Plan>): v
       schema: { summary: 'One plan template', params: z.object({ name: z.string() }), response: { 200: Plan } },
     },
     async (request) => {
+      const plans = await templates()
       const plan = plans.get(request.params.name)
       if (plan) return plan
       throw new SomaError('not_found', `There is no plan template "${request.params.name}". There are: ${[...plans.keys()].join(', ')}.`)
