@@ -190,13 +190,17 @@ export async function startProject(
   let next = new Promise<Project>((resolve) => {
     settle = resolve
   })
+  let shown: unknown
   const patient: WorkflowContext = {
     ...context,
     now: () => Date.now(),
-    // It waits for people, not for time.
-    sleep: () => new Promise(() => undefined),
     publishState(state) {
-      if ((state as Project).status === 'waiting') settle(structuredClone(state as Project))
+      shown = structuredClone(state)
+    },
+    // A project sleeps when all it can do is done; here it then waits for people's words, however long.
+    sleep() {
+      settle(shown as Project)
+      return new Promise(() => undefined)
     },
   }
   const run = projectWorkflow.run(patient, {

@@ -50,7 +50,8 @@ export function seconds(number: number): string {
   const whole = Math.round(number)
   if (whole < 60) return `${whole} s`
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 === 0 ? '' : ` ${whole % 60} s`}`
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`
+  const minutes = Math.floor((whole % 3600) / 60)
+  return `${Math.floor(whole / 3600)} h${minutes === 0 ? '' : ` ${minutes} min`}`
 }
 
 /** Millionths of a dollar as $0.0123. */

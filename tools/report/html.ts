@@ -5,7 +5,7 @@ export interface Html {
 }
 export type Part = Html | string | number | undefined | false | readonly Part[]
 
-const MAX_TEXT = 400
+const MAX_TEXT = 300
 
 /** Fills in a template. Text is escaped; a list is joined; `undefined` and `false` leave nothing. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {

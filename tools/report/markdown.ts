@@ -48,11 +48,13 @@ function item({ severity, title, why, advice, evidence, occurrences }: Summary['
   return `${marker}**${plain(title)}** (${plain(severity)}). ${plain(why)} ${plain(advice)}${where}`
 }
 
-/** Text that no Markdown reader takes for markup, a link or an address of its own. */
+/** Text that no Markdown reader takes for markup, nor for an address to be linked: readers find those even where they are escaped. */
 function plain(text: string): string {
   return visibleText(text)
-    .replace(/[\\`*_{}[\]()<>#+!|~&@:]/g, (character) => (/[():]/.test(character) ? character : `\\${character}`))
-    .replace(/(https?|ftp|www)(:|\.)/gi, '$1\\$2')
+    .replaceAll('://', '[:]//')
+    .replace(/\b(www)\./gi, '$1[.]')
+    .replace(/(?<=[\w.+-])@/g, '[at]')
+    .replace(/[\\`*_{}[\]<>#+!|~&@]/g, (character) => `\\${character}`)
 }
 
 /** A code span whose fence is longer than any run of backticks in it. */

@@ -17,16 +17,22 @@ export interface Column<Row> {
   number?: true
   /** Left out on narrow screens. */
   spare?: true
+  /** Sentences: on narrow screens the table's cells stand below each other. */
+  prose?: true
 }
 
-/** A table with its caption; rows beyond `most` are counted, not shown. */
+/**
+ * A table with its caption; rows beyond `most` are counted, not shown. On narrow screens cells stand below each other; that takes a table's
+ * roles away from its elements, so they are written out.
+ */
 export function table<Row>(caption: string, columns: Column<Row>[], rows: readonly Row[], most = 50): Html {
   if (rows.length === 0) return html`<p class="quiet">${caption}: none.</p>`
+  const isProse = columns.some(({ prose }) => prose)
   const kind = ({ number, spare }: Column<Row>) => [number && 'number', spare && 'spare'].filter(Boolean).join(' ')
-  return html`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table role="table"${isProse && html` class="prose"`}>
 <caption>${caption}</caption>
-<thead><tr>${columns.map((column) => html`<th scope="col" class="${kind(column)}">${column.title}</th>`)}</tr></thead>
-<tbody>${rows.slice(0, most).map((row) => html`<tr>${columns.map((column) => html`<td class="${kind(column)}">${column.cell(row)}</td>`)}</tr>`)}</tbody>
+<thead role="rowgroup"><tr role="row">${columns.map((column) => html`<th scope="col" role="columnheader" class="${kind(column)}">${column.title}</th>`)}</tr></thead>
+<tbody role="rowgroup">${rows.slice(0, most).map((row) => html`<tr role="row">${columns.map((column) => html`<td role="cell" class="${kind(column)}">${column.cell(row)}</td>`)}</tr>`)}</tbody>
 </table></div>${rows.length > most && html`<p class="quiet">And ${count(rows.length - most)} more.</p>`}`
 }
 
@@ -58,7 +64,7 @@ export function findings(caption: string, list: readonly Finding[], most = 40): 
     list.filter(({ severity }) => severity !== 'info'),
     most,
   )}
-${facts.length > 0 && html`<details><summary>${counted(facts.length, 'more fact')} that can be left as they are</summary>${findingTable('Good to know', facts, most)}</details>`}`
+${facts.length > 0 && html`<details><summary>Good to know: ${counted(facts.length, 'fact')}</summary>${findingTable('Good to know', facts, most)}</details>`}`
 }
 
 function findingTable(caption: string, list: readonly Finding[], most: number): Html {
@@ -67,7 +73,11 @@ function findingTable(caption: string, list: readonly Finding[], most: number): 
     [
       { title: 'Severity', cell: ({ severity }) => badge(severity) },
       { title: 'Where', cell: ({ path: at, line }) => path(at, line) },
-      { title: 'What was found, and what to do', cell: ({ message, advice }) => html`${message} <span class="quiet">${advice}</span>` },
+      {
+        title: 'What was found, and what to do',
+        prose: true,
+        cell: ({ message, advice }) => html`${message} <span class="quiet">${advice}</span>`,
+      },
     ],
     list,
     most,

@@ -89,7 +89,7 @@ ${table(
     { title: 'Severity', cell: ({ severity }) => badge(severity) },
     { title: 'Dependency', cell: ({ name, version }) => html`<code>${name}${version !== null && ` ${version}`}</code>` },
     { title: 'Licence', cell: ({ expression }) => expression },
-    { title: 'Why', cell: ({ reason, advice }) => html`${reason} <span class="quiet">${advice}</span>` },
+    { title: 'Why', prose: true, cell: ({ reason, advice }) => html`${reason} <span class="quiet">${advice}</span>` },
   ],
   conflicts,
   30,

@@ -59,8 +59,8 @@ function budget({ budget: { limit, spent } }: Facts): Html {
   return html`<ul class="areas budget" aria-label="Use of the budget">${AMOUNTS.map(([key, name, written]) => {
     const used = spent[key] ?? 0
     const allowed = limit[key]
-    if (allowed === undefined)
-      return used > 0 && html`<li><span>${name}</span><span class="quiet">no limit</span><b>${written(used)}</b></li>`
+    if (used === 0 && !allowed) return undefined
+    if (allowed === undefined) return html`<li><span>${name}</span><span class="quiet">no limit</span><b>${written(used)}</b></li>`
     const share = allowed === 0 ? (used > 0 ? 1 : 0) : used / allowed
     return html`<li><span>${name}</span>${bar(share, share > 1 ? 'poor' : 'accent')}<b>${written(used)} <small>of ${written(allowed)}</small></b></li>`
   })}</ul>`

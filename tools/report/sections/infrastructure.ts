@@ -49,6 +49,7 @@ ${
       { title: 'Valid', cell: ({ validation }) => validity(validation) },
       {
         title: 'What terraform says',
+        prose: true,
         cell: ({ validation }) =>
           (validation?.diagnostics ?? [])
             .slice(0, 3)

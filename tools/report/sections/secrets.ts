@@ -25,7 +25,7 @@ ${table(
   'Secrets found, masked',
   [
     { title: 'Severity', cell: ({ severity }) => badge(severity) },
-    { title: 'What', cell: ({ message, masked }) => html`${message} <code>${masked}</code>` },
+    { title: 'What', prose: true, cell: ({ message, masked }) => html`${message} <code>${masked}</code>` },
     { title: 'Where', cell: ({ path: at, line }) => path(at, line) },
     {
       title: 'Since',
