@@ -41,7 +41,7 @@ async function readTextFile(file: string): Promise<string> {
   }
 }
 
-async function knownOperations(): Promise<KnownOperation[]> {
+async function knownOperations(): Promise<readonly KnownOperation[]> {
   return describeOperations((await import('./adapters.ts')).ADAPTERS)
 }
 

@@ -1,4 +1,5 @@
-import { isAbsolute, relative, resolve, sep } from 'node:path'
+import { realpath } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import type { Operation } from '@soma/contracts/operation'
 import type { Action } from '@soma/contracts/policy'
@@ -29,12 +30,31 @@ export function parseOutput(operation: Operation, output: unknown): unknown {
 }
 
 /** What policy is asked about. Whether a path lies in the run's own workspace, and whether an address was opened, only this place knows. */
-export function describeAction(operation: Operation, input: unknown, workspace: string, egress: Pick<Egress, 'isException'>): Action {
+export async function describeAction(
+  operation: Operation,
+  input: unknown,
+  workspace: string,
+  egress: Pick<Egress, 'isException'>,
+): Promise<Action> {
   const resource = { ...operation.resource?.(input) }
-  if (typeof resource.path === 'string') {
-    const inside = relative(workspace, resolve(workspace, resource.path))
-    resource.inside_workspace = workspace !== '' && inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)
-  }
+  if (typeof resource.path === 'string') resource.inside_workspace = await isInside(workspace, resource.path)
   if (typeof resource.host === 'string') resource.egress_allowed = egress.isException(resource.host, Number(resource.port))
   return { name: `tool.${operation.name}`, capability: operation.capability, effect: operation.effect, resource, arguments: input }
+}
+
+/** Where links lead counts, not what a path says. */
+async function isInside(workspace: string, path: string): Promise<boolean> {
+  if (workspace === '') return false
+  const inside = relative(await whereItIs(workspace), await whereItIs(resolve(workspace, path)))
+  return inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside)
+}
+
+/** The real place of a path, or of the nearest folder above that exists. */
+async function whereItIs(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch {
+    const above = dirname(path)
+    return above === path ? path : join(await whereItIs(above), basename(path))
+  }
 }

@@ -99,7 +99,7 @@ export function createActions(parts: ActionParts): PerformAction {
   async function walkTheRoad(request: ActionRequest): Promise<ActionOutcome> {
     const found = operations.find(request.operation)
     const input = parseInput(found.operation, request.input)
-    const action = describeAction(found.operation, input, request.workspace, parts.egress)
+    const action = await describeAction(found.operation, input, request.workspace, parts.egress)
     const { tenant } = request.principal
     const record = await openActionRecord(journal, tenant, request.key, request.mayExist)
     for (const entry of [record.undecided, record.last])
@@ -239,7 +239,12 @@ export function createActions(parts: ActionParts): PerformAction {
       case 'native':
         return { happened: false }
       case 'marker': {
-        const output = await look((context) => idempotency.find(action.arguments, context))
+        const output = await look((context) => idempotency.find(action.arguments, context)).catch(async (error) => {
+          // There is a way to look, but not for this input.
+          if (!SomaError.is(error, 'effect_undecided')) throw error
+          await askWhetherToRepeat(request, action, intent)
+          return undefined
+        })
         return output === undefined ? { happened: false } : { happened: true, output: parseOutput(operation, output) }
       }
       case 'none':

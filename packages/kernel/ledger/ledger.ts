@@ -78,7 +78,15 @@ export function createLedger({
     if (!hasNews) return { checkpoint: previous, isNewest: true }
     const count = tree.count()
     const checkpoint = signCheckpoint(
-      { tenant, after, through, count, root: tree.root(), previous: previous ? checkpointDigest(previous) : GENESIS, at: new Date().toISOString() },
+      {
+        tenant,
+        after,
+        through,
+        count,
+        root: tree.root(),
+        previous: previous ? checkpointDigest(previous) : GENESIS,
+        at: new Date().toISOString(),
+      },
       key,
     )
     await journal.append({ tenant, stream: STREAM, expectedSeq: seq, entries: [{ kind: CHECKPOINT_KIND, payload: checkpoint }] })

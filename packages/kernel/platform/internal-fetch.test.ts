@@ -7,7 +7,7 @@ import type { ServiceApp } from '../http/service.ts'
 import { bodyOf, createInternalFetch, servicePrincipal } from './internal-fetch.ts'
 
 const { privateKey } = generateKeyPairSync('ed25519')
-const app = Fastify({ bodyLimit: 100_000_000 })
+const app = Fastify({ forceCloseConnections: true })
 let issuer: TokenIssuer
 let issued = 0
 let address: string | undefined
