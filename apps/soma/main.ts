@@ -7,6 +7,7 @@ import { type Configure, type GlobalOptions, openSession, type Session, UsageErr
 const LOAD: Readonly<Record<string, () => Promise<{ default: Configure }>>> = {
   demo: () => import('./commands/demo.ts'),
   start: () => import('./commands/start.ts'),
+  stop: () => import('./commands/stop.ts'),
   doctor: () => import('./commands/doctor.ts'),
   project: () => import('./commands/project.ts'),
   run: () => import('./commands/run.ts'),
@@ -23,10 +24,11 @@ const LOAD: Readonly<Record<string, () => Promise<{ default: Configure }>>> = {
 /** Runs one command line. @returns the exit code */
 export async function main(words: string[]): Promise<ExitCode> {
   // Whoever reads may have had enough (`| head`), which is no mistake of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.done)
-    throw error
-  })
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done)
+      throw error
+    })
   const program = createProgram()
   const session = openSession(() => program.opts<GlobalOptions>())
   try {
@@ -69,7 +71,9 @@ function tell(error: unknown, session: Session, isJson: boolean): ExitCode {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done
   const { code, message, details } = explain(error)
   if (isJson) process.stdout.write(`${JSON.stringify({ error: { code, message, details } })}\n`)
-  else process.stderr.write(`${session.terminal.paint.red(`error ${code}`)}: ${message}\n`)
+  // Help was asked for by leaving out a command, and stands there already.
+  else if (!(error instanceof CommanderError && error.code === 'commander.help'))
+    process.stderr.write(`${session.terminal.paint.red(`error ${code}`)}: ${message}\n`)
   return error instanceof UsageError || error instanceof CommanderError ? EXIT.usage : exitCodeOf(code)
 }
 

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 export const COMMANDS = [
   { name: 'demo', group: 'Begin', summary: 'Start everything and run the first project, live, on a git repository' },
   { name: 'start', group: 'Begin', summary: 'Start the server' },
+  { name: 'stop', group: 'Begin', summary: 'Stop the server of the data folder' },
   { name: 'doctor', group: 'Begin', summary: 'Say what is there, what is missing, and what to do' },
   { name: 'project', group: 'Work', summary: 'Create projects, watch them, read their reports' },
   { name: 'run', group: 'Work', summary: 'Run a capsule and show what comes out' },

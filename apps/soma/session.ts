@@ -68,8 +68,9 @@ export function openSession(options: () => GlobalOptions, env: NodeJS.ProcessEnv
       return connection
     },
     typed(command) {
-      const { url, data } = options()
-      const where = [...(url ? ['--url', url] : []), ...(data ? ['--data', shellWord(data)] : [])]
+      const { url } = options()
+      const data = options().data ?? env.SOMA_DATA
+      const where = [...(url ? ['--url', url] : []), ...(data && !url ? ['--data', shellWord(data)] : [])]
       const name = env.npm_execpath || basename(process.argv[1] ?? '') === 'soma.mjs' ? 'npx soma' : 'soma'
       return [name, command, ...where].join(' ')
     },

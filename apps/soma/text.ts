@@ -20,9 +20,11 @@ export function oneLine(text: string): string {
 
 export function truncate(text: string, width: number, ellipsis = '…'): string {
   if (stringWidth(text) <= width) return text
-  return width <= stringWidth(ellipsis)
-    ? sliceAnsi(text, 0, Math.max(width, 0))
-    : sliceAnsi(text, 0, width - stringWidth(ellipsis)) + ellipsis
+  const end = width > stringWidth(ellipsis) ? ellipsis : ''
+  const room = Math.max(0, width - stringWidth(end))
+  const cut = sliceAnsi(text, 0, room)
+  // A wide character that begins in the last column would stand out.
+  return (stringWidth(cut) <= room ? cut : sliceAnsi(text, 0, room - 1)) + end
 }
 
 export function pad(text: string, width: number): string {

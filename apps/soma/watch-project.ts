@@ -15,8 +15,6 @@ export interface Watched {
 export interface WatchOptions {
   /** Approves whatever is asked for. */
   approve?: boolean
-  /** Called with each state of the project. */
-  onChange?(project: Project): void
 }
 
 /** Shows a project until it ended, or until nothing goes on before a person or policy says so. On a terminal the person is asked. */
@@ -55,7 +53,6 @@ export async function watchProject(session: Session, connection: Connection, id:
         ? await pendingApprovals(connection, id)
         : []
       watched = { project, approvals }
-      options.onChange?.(project)
       view.show(project, approvals)
       await leaveWhenHeld()
     }

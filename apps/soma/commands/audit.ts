@@ -12,6 +12,8 @@ import { type Configure, type Session, UsageError } from '../session.ts'
 import { count, paragraph } from '../text.ts'
 
 const EXPORT = '/v1/audit/export'
+/** Problems that are shown to people; --json has more. */
+const MOST_SHOWN = 10
 
 const configure: Configure = (command, session) => {
   command.addHelpText(
@@ -60,8 +62,11 @@ function describe({ terminal: { paint, width } }: Session, verdict: LedgerVerdic
     count(verdict.checkpoints, 'checkpoint'),
     `${verdict.covered.toLocaleString('en')} covered by signatures`,
   ].join(', ')
-  if (!verdict.ok)
-    return [`${paint.red('NOT VALID')}  ${facts}`, ...verdict.problems.flatMap(({ message }) => paragraph(message, width, 2))].join('\n')
+  if (!verdict.ok) {
+    const shown = verdict.problems.slice(0, MOST_SHOWN).flatMap(({ message }) => paragraph(message, width, 2))
+    const more = verdict.problems.length - MOST_SHOWN
+    return [`${paint.red('NOT VALID')}  ${facts}`, ...shown, ...(more > 0 ? [`  and ${more} more at least`] : [])].join('\n')
+  }
   const whose = hasTrustedKeys ? [] : paragraph('Checked with the keys in the export itself; name the one you trust with --key.', width, 2)
   return [`${paint.green('valid')}  ${facts}`, ...(verdict.head ? [`  head ${verdict.head}`] : []), ...whose.map(paint.dim)].join('\n')
 }

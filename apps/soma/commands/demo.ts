@@ -2,16 +2,17 @@ import { access, constants, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import type { Project } from '@soma/contracts/project'
+import type { Config } from '@soma/kernel/config/schema'
 import { findRunningServer } from '@soma/kernel/lifecycle/data-directory'
+import type { Platform } from '@soma/kernel/platform/open-platform'
 import { answerOf } from '@soma/sdk/client'
 import { type Connection, connect } from '../connection.ts'
+import { demoResult, describeDemo, isWell } from '../demo-result.ts'
 import { EXIT } from '../exit-codes.ts'
-import { openLogFile } from '../log-file.ts'
-import { type ReportFiles, writeReports } from '../reports.ts'
+import { type LogFile, openLogFile } from '../log-file.ts'
+import { writeReports } from '../reports.ts'
 import { explainStart, isPortFree, openWholePlatform, serverConfig } from '../serve.ts'
-import { type Configure, type Session, shellWord, shownPath } from '../session.ts'
-import { duration } from '../text.ts'
-import type { PendingApproval } from '../tree.ts'
+import { type Configure, type Session, shownPath } from '../session.ts'
 import { watchProject } from '../watch-project.ts'
 
 const TEMPLATE = 'repository-health'
@@ -47,32 +48,22 @@ Examples:
 }
 export default configure
 
-/** Milliseconds since the process began. */
-interface Timings {
-  up: number
-  firstDeliverable?: number
-  total: number
-}
-
 async function runDemo(session: Session, options: DemoOptions): Promise<void> {
+  // What a signal cuts short is not done.
+  session.exitCode = EXIT.failed
   const repository = await checkFolder(resolve(session.cwd, options.repository))
   const stage = await openStage(session)
-  const timings: Timings = { up: sinceStart(), total: 0 }
+  const up = performance.now()
   try {
-    const project = await createProject(stage.connection, repository)
+    const { id } = await createProject(stage.connection, repository)
     session.terminal.note('')
-    const watched = await watchProject(session, stage.connection, project.id, {
-      approve: options.approve,
-      onChange: (now) => {
-        if (now.deliverables.some(({ status }) => status === 'done')) timings.firstDeliverable ??= sinceStart()
-      },
-    })
-    const reports = watched.project.report
-      ? await writeReports(stage.connection, project.id, join(stage.dataFolder, 'reports', project.id))
-      : undefined
-    timings.total = sinceStart()
-    session.exitCode = isWell(watched.project) ? EXIT.done : EXIT.failed
-    await conclude(session, stage, { ...watched, reports, timings })
+    const { project, approvals } = await watchProject(session, stage.connection, id, { approve: options.approve })
+    const folder = join(stage.dataFolder, 'reports', id)
+    const reports = project.report ? await writeReports(stage.connection, id, folder) : undefined
+    const ledger = await answerOf(stage.connection.client.GET('/v1/audit/head'))
+    const result = demoResult({ project, approvals, reports, ledger, up, total: performance.now(), began: performance.timeOrigin })
+    session.exitCode = isWell(project) ? EXIT.done : EXIT.failed
+    session.terminal.answer({ ...result, url: stage.connection.url }, describeDemo(result, session, options.once === true && stage.isOurs))
     if (!options.once && stage.isOurs) await stayUp(session, stage)
   } finally {
     await stage.close()
@@ -99,10 +90,8 @@ async function openStage(session: Session): Promise<Stage> {
     return { connection, dataFolder: config.data, isOurs: false, close: async () => undefined, untilSignal: async () => undefined }
   }
   session.terminal.note(`Starting the platform on ${shownPath(config.data, session.cwd)} …`)
-  const { host, port } = config.http
-  const http = (await isPortFree(host, port)) ? config.http : { ...config.http, port: 0 }
   const log = openLogFile()
-  const platform = await openWholePlatform({ ...config, http }, log).catch((cause: unknown) => {
+  const platform = await openOnAnyPort(config, log).catch((cause: unknown) => {
     throw explainStart(cause, config.data)
   })
   log.keepIn(join(platform.dataDirectory, 'demo.log'))
@@ -121,6 +110,17 @@ async function openStage(session: Session): Promise<Stage> {
     close: async () => void (await platform.lifecycle.stop('the demo is over')),
     untilSignal: () => asked,
   }
+}
+
+/** On the port of the configuration, or on a free one when that is taken. */
+async function openOnAnyPort(config: Config, log: LogFile): Promise<Platform> {
+  const onFreePort = { ...config, http: { ...config.http, port: 0 } }
+  if (!(await isPortFree(config.http.host, config.http.port))) return openWholePlatform(onFreePort, log)
+  return openWholePlatform(config, log).catch((error: unknown) => {
+    // Taken since we looked.
+    if (SomaError.is(error, 'port_in_use')) return openWholePlatform(onFreePort, log)
+    throw error
+  })
 }
 
 async function checkFolder(path: string): Promise<string> {
@@ -149,71 +149,7 @@ async function createProject({ client }: Connection, repository: string): Promis
   )) as Project
 }
 
-/** Done, or all that is left is for people and policy to say. */
-function isWell({ status, deliverables }: Project): boolean {
-  return (status === 'done' || status === 'waiting' || status === 'running') && deliverables.every((each) => each.status !== 'failed')
-}
-
-interface Outcome {
-  project: Project
-  approvals: PendingApproval[]
-  reports: ReportFiles | undefined
-  timings: Timings
-}
-
-async function conclude(session: Session, stage: Stage, { project, approvals, reports, timings }: Outcome): Promise<void> {
-  const { client, url } = stage.connection
-  const { position, hash } = await answerOf(client.GET('/v1/audit/head'))
-  const { terminal, typed, cwd } = session
-  const seconds = (milliseconds: number) => Math.round(milliseconds / 10) / 100
-  const deliverables = project.deliverables.map(({ id, title, status, wave, startedAt, endedAt, message }) => ({
-    id,
-    title,
-    status,
-    wave,
-    seconds: startedAt && endedAt ? seconds(Date.parse(endedAt) - Date.parse(startedAt)) : null,
-    ...(message ? { message } : {}),
-  }))
-  const value = {
-    project: project.id,
-    status: project.status,
-    ...(project.error ? { error: project.error } : {}),
-    deliverables,
-    approvals: approvals.map(({ id, deliverable, summary }) => ({ id, deliverable, summary })),
-    report: reports ?? null,
-    ledger: { position, hash },
-    review: project.review ?? null,
-    budget: project.budget,
-    seconds: {
-      up: seconds(timings.up),
-      firstDeliverable: timings.firstDeliverable === undefined ? null : seconds(timings.firstDeliverable),
-      total: seconds(timings.total),
-    },
-    url,
-  }
-  const path = (file: string) => shellWord(shownPath(file, cwd))
-  const first = timings.firstDeliverable === undefined ? '' : `, first deliverable after ${duration(timings.firstDeliverable)}`
-  const text = [
-    '',
-    `Up after ${duration(timings.up)}${first}, ${duration(timings.total)} in all.`,
-    ...(reports ? [`Report    ${path(reports.html)}`, `Evidence  ${path(reports.evidence)}`] : ['No report was made.']),
-    `Ledger    ${position} ${hash.slice(0, 16)}…`,
-    '',
-    'Try next:',
-    ...approvals.map(({ id }) => `  ${typed(`approve ${id}`)}`),
-    ...(reports ? [`  ${typed(`audit verify ${path(reports.evidence)}`)}`] : []),
-    `  ${typed(`project show ${project.id}`)}`,
-    `  ${typed(`replay ${project.id}`)}`,
-    `  ${typed('tool list git')}`,
-  ]
-  terminal.answer(value, text.join('\n'))
-}
-
 async function stayUp({ terminal }: Session, { connection, untilSignal }: Stage): Promise<void> {
   terminal.note(`\nThe platform stays up at ${connection.url} (API: ${connection.url}/docs). Ctrl-C stops it.`)
   await untilSignal()
-}
-
-function sinceStart(): number {
-  return performance.now()
 }
