@@ -76,8 +76,8 @@ describe('the page', () => {
 
   test('says what is blocked in the words of the constitution, and how to approve what waits', () => {
     expect(whole).toContain('Nothing that the project did not make itself may be destroyed')
-    expect(whole).toContain('soma project approve project-1 publish')
-    expect(whole).toContain('soma audit verify evidence.jsonl')
+    expect(whole).toContain('npx soma approve approval-publish')
+    expect(whole).toContain('npx soma audit verify evidence.jsonl')
   })
 
   test('every element that is opened is closed', () => {

@@ -31,7 +31,7 @@ ${explanation(made, facts)}
 </li>`
 }
 
-function explanation(made: Made, { project, approvals }: Facts): Html | undefined {
+function explanation(made: Made, { approvals }: Facts): Html | undefined {
   if (made.status === 'blocked') {
     const reasons = made.decision?.reasons ?? []
     return html`${reasons.length > 0 ? reasons.map(({ rule, text }) => html`<blockquote>${text} <span class="quiet">Rule ${rule}.</span></blockquote>`) : html`<blockquote>${made.message}</blockquote>`}
@@ -39,7 +39,7 @@ function explanation(made: Made, { project, approvals }: Facts): Html | undefine
   }
   if (made.status === 'awaiting_approval') {
     const pending = approvals.find(({ deliverable, status }) => deliverable === made.id && status === 'pending')
-    return html`<blockquote>${made.message}</blockquote><p>To approve it: <code class="wrap">soma project approve ${project.id} ${made.id}</code>${pending && html` <span class="quiet">(approval ${pending.id})</span>`}</p>`
+    return html`<blockquote>${made.message}</blockquote>${pending && html`<p>To approve it: <code>npx soma approve ${pending.id}</code>, to reject it: <code>npx soma reject ${pending.id}</code></p>`}`
   }
   return made.message !== undefined && made.message !== '' ? html`<p>${made.message}</p>` : undefined
 }
