@@ -132,6 +132,39 @@ export function journalConformance(
       expect((await journal.tail({ after: '0', tenant: 'globex' })).length).toBe(0)
     })
 
+    test('an entry that can not be written is refused at once, and others of the same moment are not', async () => {
+      const written = one('beside', 0)
+      expect(() => one('NUL \u0000', 0)).toThrow(expect.objectContaining({ code: 'invalid_input' }))
+      expect(() => one('line\nbreak', 0)).toThrow(expect.objectContaining({ code: 'invalid_input' }))
+      expect(() => one('long'.repeat(300), 0)).toThrow(expect.objectContaining({ code: 'invalid_input' }))
+      const entries = [{ ...note('x'), at: 'yesterday' }]
+      expect(() => journal.append({ tenant: 'acme', stream: 'time', expectedSeq: 0, entries })).toThrow(
+        expect.objectContaining({ code: 'invalid_input' }),
+      )
+      expect(await written).toHaveLength(1)
+    })
+
+    test('a group holds every kind of text, number and time as it was given', async () => {
+      const at = '2026-02-28T23:59:59.999Z'
+      const streams = ['', 'ünïcode/🚀', '"{,}\\ NULL', '🚀'.repeat(300)]
+      await Promise.all(
+        streams.map((stream, index) =>
+          journal.append({
+            tenant: 'acme',
+            stream: `kinds/${stream}`,
+            expectedSeq: 0,
+            entries: [{ kind: `ünïcode ${index}`, payload: stream, at: index % 2 ? at : '1999-12-31T23:59:59.999Z' }, note('second')],
+          }),
+        ),
+      )
+      for (const [index, stream] of streams.entries()) {
+        const [first, second] = await journal.read('acme', `kinds/${stream}`)
+        expect(first).toMatchObject({ kind: `ünïcode ${index}`, payload: stream, at: index % 2 ? at : '1999-12-31T23:59:59.999Z', seq: 1 })
+        expect(entryHash(first as JournalEntry)).toBe(first?.hash)
+        expect(second).toMatchObject({ seq: 2, prevHash: first?.hash })
+      }
+    })
+
     test('a payload over the limit is refused with a sentence, and the stream goes on', async () => {
       expect(() => one('large', 0, 'x'.repeat(9_000_000))).toThrow(expect.objectContaining({ code: 'invalid_input' }))
       await one('large', 0)

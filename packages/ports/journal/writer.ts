@@ -8,6 +8,8 @@ import type { AppendRequest } from './port.ts'
 
 /** Entries in one INSERT at the most; more wait for the next. */
 const MAX_BATCH = 4000
+/** Characters of tenant and stream together; PostgreSQL's index takes rows of up to 2,704 bytes. */
+const LONGEST_NAME = 800
 const UNIQUE_VIOLATION = '23505'
 /** How often an append to a stream that several processes write to is tried. */
 const MAX_ATTEMPTS = 10
@@ -39,7 +41,7 @@ const INSERT = {
  * last ones were just committed, is one group; a lone append waits for nobody.
  */
 export function createWriter(pool: pg.Pool, onCommitted: () => void) {
-  const heads = new LRUCache<string, Head>({ max: 100_000 })
+  const heads = new LRUCache<string, Head>({ max: 20_000 })
   let waiting: Pending[] = []
   let busy = false
   let closed = false
@@ -186,13 +188,23 @@ function columns(entries: readonly JournalEntry[], payloads: readonly string[]):
   ]
 }
 
-function assertLinkable(request: AppendRequest): void {
-  for (const entry of request.entries) {
-    if (/[\n\r]/.test(request.tenant + request.stream + entry.kind)) {
+/** What would make the INSERT fail, and with it the whole group, is refused before. */
+function assertLinkable({ tenant, stream, entries }: AppendRequest): void {
+  for (const { kind, at } of entries) {
+    if (/[\n\r\0]/.test(tenant + stream + kind)) {
       throw new SomaError(
         'invalid_input',
-        `Tenant, stream and kind of a journal entry hold no line breaks: ${JSON.stringify(request.stream)}.`,
+        `Tenant, stream and kind of a journal entry hold no line breaks and no NUL: ${JSON.stringify([tenant, stream, kind])}.`,
       )
+    }
+    if (tenant.length + stream.length > LONGEST_NAME) {
+      throw new SomaError(
+        'invalid_input',
+        `Tenant and stream of a journal entry have ${LONGEST_NAME} characters at the most, not ${tenant.length + stream.length}: ${stream.slice(0, 100)}…`,
+      )
+    }
+    if (at !== undefined && Number.isNaN(Date.parse(at))) {
+      throw new SomaError('invalid_input', `The time of a journal entry is written as ISO 8601, not ${JSON.stringify(at)}.`)
     }
   }
 }
