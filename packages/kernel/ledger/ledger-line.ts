@@ -2,7 +2,7 @@ import { JournalEntry } from '@soma/contracts/journal'
 import { z } from 'zod'
 import { Checkpoint } from './checkpoint.ts'
 
-const Position = z.string().regex(/^\d{1,19}$/)
+const Position = z.string().regex(/^(0|[1-9]\d{0,18})$/)
 const Hash = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** First line of an export. `checkpoint` is the newest there is: what it covers must follow. */
@@ -15,7 +15,7 @@ const Header = z.object({
   exportedAt: z.string(),
 })
 
-const Entry = z.object({ entry: JournalEntry.extend({ position: Position, digest: Hash, prevHash: Hash, hash: Hash }) })
+const Entry = z.object({ entry: JournalEntry.extend({ position: Position }) })
 
 /** In a whole export it stands behind the last entry that it covers. */
 const CheckpointLine = z.object({ checkpoint: Checkpoint })

@@ -68,21 +68,22 @@ export function createLedger({
     const tree = createMerkleRoot()
     let through = after
     let hasNews = false
+    let isNewest = true
     for await (const entry of entriesAfter(tenant, after)) {
       tree.add(entryLeaf(entry))
       through = entry.position
       // The last checkpoint itself is no news: signing that would never end.
       hasNews ||= entry.stream !== STREAM
-      if (tree.count() === mostCovered) break
+      isNewest = !hasNews || tree.count() < mostCovered
+      if (!isNewest) break
     }
     if (!hasNews) return { checkpoint: previous, isNewest: true }
-    const count = tree.count()
     const checkpoint = signCheckpoint(
       {
         tenant,
         after,
         through,
-        count,
+        count: tree.count(),
         root: tree.root(),
         previous: previous ? checkpointDigest(previous) : GENESIS,
         at: new Date().toISOString(),
@@ -90,7 +91,7 @@ export function createLedger({
       key,
     )
     await journal.append({ tenant, stream: STREAM, expectedSeq: seq, entries: [{ kind: CHECKPOINT_KIND, payload: checkpoint }] })
-    return { checkpoint, isNewest: count < mostCovered }
+    return { checkpoint, isNewest }
   }
 
   async function checkpointsOf(tenant: string): Promise<Checkpoint[]> {

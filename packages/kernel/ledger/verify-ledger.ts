@@ -109,30 +109,29 @@ export async function verifyLedger(
 function checkEntry(entry: JournalEntry, streams: Map<string, { seq: number; hash: string }>, report: Report): void {
   const { stream, seq, prevHash } = entry
   const last = streams.get(stream) ?? { seq: 0, hash: GENESIS }
-  const place = placeOf(entry)
   // JSON has no undefined: an entry without content is one whose content was taken away.
   if (sha256(JSON.stringify(entry.payload) ?? '') !== entry.digest)
-    report(`The content of entry ${seq} of ${stream} was changed: it does not have the digest that was recorded.`, place)
-  if (entryHash(entry) !== entry.hash) report(`Entry ${seq} of ${stream} was changed: its fields do not give its hash.`, place)
+    report(`The content of entry ${seq} of ${stream} was changed: it does not have the digest that was recorded.`, placeOf(entry))
+  if (entryHash(entry) !== entry.hash) report(`Entry ${seq} of ${stream} was changed: its fields do not give its hash.`, placeOf(entry))
   if (seq !== last.seq + 1) {
     const what = seq <= last.seq ? 'was inserted or moved' : `is missing ${seq - last.seq - 1} entries before it`
-    report(`Entry ${seq} of ${stream} ${what}: the one before it is number ${last.seq}.`, place)
+    report(`Entry ${seq} of ${stream} ${what}: the one before it is number ${last.seq}.`, placeOf(entry))
   } else if (prevHash !== last.hash)
-    report(`Entry ${seq} of ${stream} does not follow the entry before it: one of them was replaced.`, place)
+    report(`Entry ${seq} of ${stream} does not follow the entry before it: one of them was replaced.`, placeOf(entry))
   streams.set(stream, { seq, hash: entry.hash })
 }
 
 /** In a whole export every checkpoint must cover exactly the entries since the one before, and the newest must be reached. */
 function coverAll(header: LedgerHeader, report: Report): Coverage {
   const tree = createMerkleRoot()
-  let position = '0'
+  let last = 0n
   let previous: Checkpoint | undefined
   let covered = 0
   return {
     entry(entry) {
-      if (BigInt(entry.position) <= BigInt(position))
-        report(`Position ${entry.position} comes after ${position}: entries were reordered.`, placeOf(entry))
-      position = entry.position
+      const position = BigInt(entry.position)
+      if (position <= last) report(`Position ${position} comes after ${last}: entries were reordered.`, placeOf(entry))
+      last = position
       tree.add(entryLeaf(entry))
     },
     checkpoint(checkpoint) {
