@@ -860,6 +860,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/analytics/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runs, actions, decisions, approvals, and what was spent, over a window */
+        get: operations["http.analytics.summary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/analytics/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Calls, failures and durations of each operation over a window, most called first */
+        get: operations["http.analytics.operations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/kamachiq/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Projects with duration, deliverables and calls, newest first; as CSV the next page is named in the header "link" */
+        get: operations["http.kamachiq.runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/kamachiq/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Totals of the projects of a window: success and block rate, mean duration */
+        get: operations["http.kamachiq.summary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2999,8 +3067,10 @@ export interface operations {
                     "application/json": {
                         items: {
                             id: string;
-                            status: string;
-                            startedAt: string;
+                            name: string;
+                            /** @enum {string} */
+                            status: "planning" | "gating" | "provisioning" | "running" | "reviewing" | "reporting" | "waiting" | "done" | "failed" | "cancelled";
+                            createdAt: string;
                             endedAt?: string;
                         }[];
                         /** @description Leads to the next page; null on the last */
@@ -4644,6 +4714,231 @@ export interface operations {
                             seconds?: number;
                         };
                     };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.analytics.summary": {
+        parameters: {
+            query?: {
+                format?: "json" | "csv";
+                /** @description First moment that counts; 30 days before "to" by default */
+                from?: string;
+                /** @description First moment that does not count any more; now by default */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        from: string;
+                        to: string;
+                        /** @description Runs that somebody began in the window, by what became of them; runs within runs are not counted */
+                        runs: {
+                            running: number;
+                            completed: number;
+                            failed: number;
+                            cancelled: number;
+                        };
+                        /** @description Attempts of tool calls */
+                        actions: {
+                            completed: number;
+                            failed: number;
+                            refused: number;
+                        };
+                        /** @description What the gate said, to requests as well as to tool calls; counted by the minute */
+                        decisions: {
+                            allowed: number;
+                            denied: number;
+                            needsApproval: number;
+                        };
+                        approvals: {
+                            requested: number;
+                            approved: number;
+                            rejected: number;
+                        };
+                        /** @description Kill switches */
+                        kills: {
+                            pulled: number;
+                            lifted: number;
+                        };
+                        spent: {
+                            calls: number;
+                            tokens: number;
+                            costMicros: number;
+                            seconds: number;
+                        };
+                    };
+                    "text/csv": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.analytics.operations": {
+        parameters: {
+            query?: {
+                format?: "json" | "csv";
+                /** @description First moment that counts; 30 days before "to" by default */
+                from?: string;
+                /** @description First moment that does not count any more; now by default */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            operation: string;
+                            /** @description Attempts that reached the tool */
+                            calls: number;
+                            /** @description Those that ended with an error */
+                            failures: number;
+                            /** @description Of those that did not fail; null when all did */
+                            p50Milliseconds: number | null;
+                            p95Milliseconds: number | null;
+                        }[];
+                    };
+                    "text/csv": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.kamachiq.runs": {
+        parameters: {
+            query?: {
+                /** @description Items at the most */
+                limit?: number;
+                /** @description nextCursor of the page before */
+                cursor?: string;
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            name: string;
+                            /** @enum {string} */
+                            status: "running" | "done" | "failed" | "cancelled";
+                            startedAt: string;
+                            endedAt: string | null;
+                            /** @description From start to end, waiting for people included */
+                            seconds: number | null;
+                            /** @description blocked: policy did not let them begin when it was last asked */
+                            deliverables: {
+                                planned: number;
+                                done: number;
+                                failed: number;
+                                blocked: number;
+                            };
+                            calls: number;
+                            /** @description Tool calls that policy or a budget refused */
+                            refused: number;
+                            tokens: number;
+                            costMicros: number;
+                        }[];
+                        /** @description Leads to the next page; null on the last */
+                        nextCursor: string | null;
+                    };
+                    "text/csv": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.kamachiq.summary": {
+        parameters: {
+            query?: {
+                format?: "json" | "csv";
+                /** @description First moment that counts; 30 days before "to" by default */
+                from?: string;
+                /** @description First moment that does not count any more; now by default */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        from: string;
+                        to: string;
+                        /** @description Projects begun in the window */
+                        projects: {
+                            running: number;
+                            done: number;
+                            failed: number;
+                            cancelled: number;
+                        };
+                        /** @description done / ended; null when none ended */
+                        successRate: number | null;
+                        /** @description Deliverables that policy ever blocked / deliverables it was asked about */
+                        blockRate: number | null;
+                        /** @description Mean compliance score of the actions that were carried out */
+                        meanScore: number | null;
+                        /** @description Mean duration of the projects that ended */
+                        meanSeconds: number | null;
+                        deliverables: {
+                            planned: number;
+                            done: number;
+                            failed: number;
+                            blocked: number;
+                        };
+                        calls: number;
+                        tokens: number;
+                        costMicros: number;
+                    };
+                    "text/csv": string;
                 };
             };
             default: components["responses"]["Problem"];

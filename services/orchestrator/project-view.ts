@@ -9,7 +9,7 @@ export const PROJECT_WORKFLOW = 'project'
 export async function viewProject(workflows: Workflows, tenant: string, id: string): Promise<Project> {
   const run = await workflows.describe({ tenant, runId: id })
   if (run?.workflow !== PROJECT_WORKFLOW) throw new SomaError('not_found', `There is no project ${id}.`, { id })
-  const project = (await workflows.query({ tenant, runId: id })) as Project
+  const project = (run.status === 'completed' ? run.output : await workflows.query({ tenant, runId: id })) as Project
   const deliverables = await Promise.all(project.deliverables.map((each) => withSteps(workflows, tenant, each)))
   return { ...project, deliverables, ...(run.error && !project.error ? { error: run.error } : {}) }
 }

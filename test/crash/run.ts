@@ -94,7 +94,7 @@ async function keepProjectsGoing(server: Up): Promise<void> {
   await call(server, `/v1/capsules/${name}/${version}/sign`, {})
   for (const key of wanted) if (!started.has(key)) await begin(server, key)
   const page = await call<{ items: { status: string }[] }>(server, '/v1/projects?limit=200')
-  const open = page.items.filter(({ status }) => status === 'running').length
+  const open = page.items.filter(({ status }) => !['done', 'failed', 'cancelled'].includes(status)).length
   for (let count = open; count < Number(values.open); count++) {
     const key = `project-${wanted.length + 1}`
     wanted.push(key)

@@ -2,7 +2,6 @@ import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { Facts } from './facts.ts'
 import { markupOf } from './html.ts'
-import { page } from './page.ts'
 
 const Stored = z.object({
   digest: z.string().describe('sha256: and 64 hex digits'),
@@ -23,6 +22,8 @@ export const render = operation({
   // It shows what the repository says.
   untrustedOutput: true,
   async run({ facts }, { objects }) {
+    // Loaded at the first report: it brings charts and every section along.
+    const { page } = await import('./page.ts')
     const bytesOf = (text: string) => new TextEncoder().encode(text)
     const twin = { apiVersion: 'soma.dev/v1', kind: 'RepositoryHealthReport', ...facts }
     const [html, json] = await Promise.all([

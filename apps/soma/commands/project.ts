@@ -153,7 +153,7 @@ async function readText(file: string): Promise<string> {
 async function list(session: Session, limit: number): Promise<void> {
   const { client } = await session.connect()
   const page = await answerOf(client.GET('/v1/projects', { params: { query: { limit } } }))
-  const rows = page.items.map(({ id, status, startedAt }) => [id, status, startedAt.slice(0, 19).replace('T', ' ')])
+  const rows = page.items.map(({ id, name, status, createdAt }) => [id, status, createdAt.slice(0, 19).replace('T', ' '), name])
   session.terminal.answer(page.items, rows.length > 0 ? table(rows, session.terminal.width) : 'There are no projects.')
 }
 

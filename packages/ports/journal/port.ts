@@ -23,6 +23,8 @@ export interface Journal {
    */
   append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]>
   read(tenant: string, stream: string, options?: { afterSeq?: number; limit?: number }): Promise<JournalEntry[]>
+  /** A stream's last entry. */
+  readLast(tenant: string, stream: string): Promise<JournalEntry | undefined>
   /** Settled entries after a position, oldest first: nothing earlier can still appear. */
   tail(options: {
     after: string

@@ -34,6 +34,13 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       )
       return rows.map(toEntry)
     },
+    async readLast(tenant, stream) {
+      const { rows } = await sql.pool.query(
+        `select ${FIELDS} from journal.entries where tenant = $1 and stream = $2 order by seq desc limit 1`,
+        [tenant, stream],
+      )
+      return rows[0] && toEntry(rows[0])
+    },
     async tail(query) {
       const { where, values } = tailCondition(query)
       const { rows } = await sql.pool.query(

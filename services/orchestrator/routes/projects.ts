@@ -9,7 +9,7 @@ import { PROJECT_WORKFLOW, viewProject } from '../project-view.ts'
 import { newRunId } from '../run-id.ts'
 
 const Id = z.object({ id: z.string() })
-const Summary = z.object({ id: z.string(), status: z.string(), startedAt: z.string(), endedAt: z.string().optional() })
+const Summary = Project.pick({ id: true, name: true, status: true, createdAt: true, endedAt: true })
 
 export function projectRoutes(app: ServiceApp, { workflows }: { workflows: Workflows }): void {
   app.post(
@@ -61,10 +61,8 @@ export function projectRoutes(app: ServiceApp, { workflows }: { workflows: Workf
       const { limit, cursor } = request.query
       const after = cursor ? decodeCursor(cursor, z.string()) : undefined
       const rows = await workflows.list({ tenant: request.principal.tenant, workflow: PROJECT_WORKFLOW, after, limit: limit + 1 })
-      return pageOf(rows, limit, {
-        item: ({ runId, status, startedAt, endedAt }) => ({ id: runId, status, startedAt, endedAt }),
-        position: ({ runId }) => runId,
-      })
+      const projects = await Promise.all(rows.map(({ runId }) => viewProject(workflows, request.principal.tenant, runId)))
+      return pageOf(projects, limit, { item: (project) => project, position: ({ id }) => id })
     },
   )
 

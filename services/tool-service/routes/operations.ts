@@ -7,15 +7,17 @@ import { OperationDescription } from '@soma/kernel/actions/operation-catalogue'
 import type { Operations } from '@soma/kernel/actions/operations'
 import type { PerformAction } from '@soma/kernel/actions/perform-action'
 import type { ServiceApp, ServiceContext } from '@soma/kernel/http/service'
+import type { KillSwitches } from '@soma/kernel/kill/kill-switches'
 import { z } from 'zod'
 
 interface Parts extends Pick<ServiceContext, 'folder'> {
+  kill: KillSwitches
   operations: Operations
   performAction: PerformAction
   catalogue: readonly OperationDescription[]
 }
 
-export function operationRoutes(app: ServiceApp, { operations, performAction, catalogue, folder }: Parts): void {
+export function operationRoutes(app: ServiceApp, { operations, performAction, catalogue, folder, kill }: Parts): void {
   app.get(
     '/v1/operations',
     {
@@ -58,6 +60,8 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, ca
     },
     async (request) => {
       const { tenant } = request.principal
+      // A run is held until the switch is lifted; who calls by the API is told at once.
+      kill.assertRunning({ tenant, tool: request.params.operation })
       const key = request.idempotencyKey
       const workspace = join(await folder('workspaces'), tenant, 'calls')
       await mkdir(workspace, { recursive: true })

@@ -161,7 +161,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     const departure = engine.liveRun(tenant, runId)?.departure
     if (departure) return { ...description, error: { code: departure.code, message: departure.message } }
     if (known.status !== 'completed') return description
-    const end = (await journal.read(tenant, streamOf(runId, generation))).at(-1)
+    const end = await journal.readLast(tenant, streamOf(runId, generation))
     return { ...description, output: (end?.payload as { output?: unknown } | undefined)?.output }
   }
 
