@@ -20,7 +20,7 @@ function explain(cause: NodeJS.ErrnoException, host: string, port: number): unkn
   if (cause.code === 'EADDRINUSE')
     return new SomaError(
       'port_in_use',
-      `Another program listens on ${host}:${port}. Stop it (soma stop, if it is a server of yours), or choose another port with SOMA_PORT (0 takes any free one).`,
+      `Another program listens on ${host}:${port}. Stop it, or choose another port with SOMA_PORT (0 takes any free one).`,
       { host, port },
       { cause },
     )
