@@ -95,8 +95,9 @@ test('an empty ledger is one', async () => {
 test('signing again without news signs nothing', async () => {
   await fill('quiet', 3)
   const first = await signed(ledger, 'quiet')
+  const signatures = await journal.read('quiet', 'ledger')
   for (let count = 0; count < 3; count++) expect(await ledger.checkpoint('quiet')).toEqual(first)
-  expect(await journal.read('quiet', 'ledger')).toHaveLength(1)
+  expect(await journal.read('quiet', 'ledger')).toEqual(signatures)
   const head = await ledger.head('quiet')
   expect(head?.checkpoint).toEqual(first)
 })
@@ -371,7 +372,7 @@ describe('an export of streams', () => {
   })
 })
 
-test('100,000 entries are verified as they come, at 50,000 a second on a free core', async () => {
+test('100,000 entries are verified as they come, more than 10,000 for a second of a core', async () => {
   const size = 100_000
   const verify = async (entries: number) => {
     expect(await verifyLedger(generated(entries))).toMatchObject({ ok: true, entries, covered: entries })
@@ -383,7 +384,7 @@ test('100,000 entries are verified as they come, at 50,000 a second on a free co
   })
   const perSecond = Math.round(size / (verifying - making))
   process.stdout.write(`verified ${perSecond} entries a second of a core\n`)
-  // Other tests share the core's caches: a fifth of the goal still shows what would be wrong by an order of magnitude.
+  // Far below what is measured, as other tests share the core's caches; still shows what is wrong by an order of magnitude.
   expect(perSecond).toBeGreaterThan(10_000)
 })
 
