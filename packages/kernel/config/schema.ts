@@ -65,6 +65,14 @@ export const Config = z.strictObject({
       tokenTtlSeconds: z.number().int().min(60).max(86_400).default(3600).describe('How long a token of the platform is valid.'),
     })
     .prefault({}),
+  capsules: z
+    .strictObject({
+      trustedKeys: z
+        .array(z.string().min(1))
+        .default([])
+        .describe('Public keys (PEM) whose signatures of capsules are trusted, besides the platform’s own.'),
+    })
+    .prefault({}),
   budgets: z
     .strictObject({
       tenant: BudgetAmount.default({}).describe('Limit of a tenant that has none of its own, a month. A missing amount is not limited.'),

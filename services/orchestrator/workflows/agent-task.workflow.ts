@@ -34,6 +34,8 @@ export const agentTaskWorkflow = workflow(
       deliverable: deliverable.id,
       workspace: input.workspace,
       budgets: budget ? [...input.budgets, budget] : input.budgets,
+      // The capsule may do no more than the plan says, operation by operation.
+      limits: [deliverable.tools],
       labels: input.labels,
       approvals: input.approvals,
     }
@@ -53,7 +55,7 @@ export const agentTaskWorkflow = workflow(
   },
 )
 
-/** A deliverable may call only what its plan names: `git.log` and `git.*` as capabilities of the adapter. */
+/** What the plan names, as capabilities: the gate knows adapters, the run's limits know operations. */
 function capabilitiesOf(tools: readonly string[]): string[] {
   return [...new Set(tools.map((pattern) => `tool.${pattern.split('.')[0]}.*`))]
 }
