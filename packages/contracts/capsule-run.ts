@@ -50,6 +50,8 @@ export interface ToolCallInput {
   context: CallContext & { approvals: string[] }
   budgets: string[]
   workspace?: string
+  /** For the call itself, instead of what the operation declares. Waiting for a kill switch to be lifted does not count. */
+  timeoutSeconds?: number
 }
 
 export interface ToolCallOutput {

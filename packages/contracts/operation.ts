@@ -16,7 +16,7 @@ export interface OperationContext<Client> {
   tenant: string
   /** Idempotency key: run + step. Two calls with one key are one call. */
   key: string
-  /** Aborts on time-out, cancellation and kill switch. */
+  /** Aborts on time-out and cancellation. A kill switch stops the next action, not the one under way. */
   signal: AbortSignal
   /** A folder of the run's own; file operations stay inside it. Absolute path. */
   workspace: string

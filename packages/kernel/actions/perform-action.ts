@@ -38,6 +38,8 @@ export interface ActionRequest {
   /** Folder of the run's own, absolute. */
   workspace: string
   signal: AbortSignal
+  /** For the call itself, instead of what the operation declares. */
+  timeoutSeconds?: number
   onProgress?(message: string, fraction?: number): void
 }
 
@@ -179,7 +181,11 @@ export function createActions(parts: ActionParts): PerformAction {
   ): Promise<ActionOutcome> {
     const input = action.arguments
     const changesTheWorld = operation.idempotency.kind !== 'read'
-    const limits = { operation: operation.name, seconds: operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS, signal: request.signal }
+    const limits = {
+      operation: operation.name,
+      seconds: request.timeoutSeconds ?? operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
+      signal: request.signal,
+    }
     const client = await operations.clientOf(adapter)
     const startedAt = performance.now()
 

@@ -15,6 +15,7 @@ export function toolCall({ performAction }: Parts) {
       context,
       budgets: call.budgets,
       workspace: call.workspace ?? '',
+      timeoutSeconds: call.timeoutSeconds,
       signal,
     })
     return { output, labels }

@@ -177,7 +177,9 @@ describe('tool steps', () => {
         context: { run: 'run1', step: 'log', capsule: 'health@1.0.0', project: 'p1', deliverable: 'd1', labels: ['mail'], approvals: [] },
         budgets: ['b1'],
         workspace: '/w',
-        options: { label: 'log', timeoutMilliseconds: 5000, retry: { attempts: 3, backoffMilliseconds: 2000 } },
+        timeoutSeconds: 5,
+        // Long enough for a kill switch to hold it; the call itself has its five seconds.
+        options: { label: 'log', timeoutMilliseconds: 20 * 86_400_000, retry: { attempts: 3, backoffMilliseconds: 2000 } },
       },
     ])
   })

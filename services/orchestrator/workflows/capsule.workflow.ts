@@ -22,6 +22,8 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
 import { type WorkflowContext, workflow } from '@soma/contracts/workflow'
 
+/** Milliseconds that a call may be held by a kill switch; the call itself has its own, much shorter time. */
+const LONGEST_HOLD = 20 * 24 * 60 * 60 * 1000
 const MAX_NESTING = 8
 const DEFAULT_CONCURRENCY = 8
 const MAX_ITEMS = 10_000
@@ -44,6 +46,8 @@ interface Run {
   principal: Principal
   limits: string[][]
   produced: Map<string, Produced>
+  /** Answers asked for, by approval: steps that ask for exactly the same wait for one answer. */
+  answers: Map<string, Promise<ApprovalAnswer>>
   board: Board
 }
 
@@ -110,6 +114,7 @@ function openRun(context: WorkflowContext, input: CapsuleRunInput): Run {
     principal: withinCapsule(input.principal, capsule),
     limits,
     produced: new Map(),
+    answers: new Map(),
     board: openBoard(context, capsule, reference),
   }
 }
@@ -190,13 +195,14 @@ async function callTool(run: Run, step: ToolStep, work: Work): Promise<Produced>
     context: { ...callContext(run, work), approvals: [...(run.input.approvals ?? [])] },
     budgets: run.input.budgets,
     workspace: run.input.workspace,
+    timeoutSeconds: step.timeout,
   }
   for (;;) {
     stopIfEnded(run)
     try {
       const answer = await run.context.activity<ToolCallOutput>('tool.call', call, {
         label: work.name,
-        timeoutMilliseconds: step.timeout && step.timeout * 1000,
+        timeoutMilliseconds: LONGEST_HOLD,
         retry: step.retry && { attempts: step.retry.attempts, backoffMilliseconds: step.retry.backoffSeconds * 1000 },
       })
       return { output: answer.output, labels: union(work.labels, answer.labels) }
@@ -232,6 +238,7 @@ async function runCapsule(run: Run, step: CapsuleStep, work: Work): Promise<Prod
     workspace,
     budgets: resolved.budget === undefined ? budgets : [...budgets, resolved.budget],
     labels: work.labels,
+    approvals: run.input.approvals,
     parent,
     limits: run.limits,
   }
@@ -253,8 +260,14 @@ async function askApproval(run: Run, step: ApprovalStep, work: Work): Promise<Pr
   return { output: answer, labels: work.labels }
 }
 
+function awaitApproval(run: Run, id: string, expiresSeconds?: number): Promise<ApprovalAnswer> {
+  const asked = run.answers.get(id) ?? waitForAnswer(run, id, expiresSeconds)
+  run.answers.set(id, asked)
+  return asked
+}
+
 /** @throws SomaError `policy_denied` when a person says no, `approval_required` when nobody answers in time */
-async function awaitApproval(run: Run, id: string, expiresSeconds?: number): Promise<ApprovalAnswer> {
+async function waitForAnswer(run: Run, id: string, expiresSeconds?: number): Promise<ApprovalAnswer> {
   const answer = await run.context.waitForSignal<ApprovalAnswer>(`approval:${id}`, {
     timeoutMilliseconds: expiresSeconds === undefined ? undefined : expiresSeconds * 1000,
   })
