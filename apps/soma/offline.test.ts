@@ -6,13 +6,16 @@ import { promisify } from 'node:util'
 import { createSigningKey } from '@soma/capsule/signature'
 import { entryHash, GENESIS, sha256 } from '@soma/contracts/journal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runSoma } from './testing.ts'
+import { endAll, runSoma } from './testing.ts'
 
 let cwd: string
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'soma-cli-'))
 })
-afterAll(() => rm(cwd, { recursive: true, force: true }))
+afterAll(() => {
+  endAll()
+  return rm(cwd, { recursive: true, force: true })
+})
 const soma = (...words: string[]) => runSoma(words, { cwd })
 const json = async (...words: string[]) => {
   const { code, stdout, stderr } = await soma('--json', ...words)

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
@@ -17,6 +17,13 @@ export interface RunningProgram {
   stop(signal: NodeJS.Signals): Promise<Ended>
 }
 
+const running = new Set<ChildProcess>()
+
+/** Ends what a test that failed left behind. */
+export function endAll(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 /** Starts `soma` as people do: in a process of its own, without a terminal. */
 export function startSoma(words: readonly string[], options: { cwd: string; env?: Record<string, string> }): RunningProgram {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SOMA_')))
@@ -25,6 +32,8 @@ export function startSoma(words: readonly string[], options: { cwd: string; env?
     env: { ...inherited, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  running.add(child)
+  child.once('close', () => running.delete(child))
   let stdout = ''
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
