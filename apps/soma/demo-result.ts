@@ -65,7 +65,7 @@ export function describeDemo(result: DemoResult, { typed, cwd }: Pick<Session, '
     '',
     'Try next:',
     ...(report ? [`  ${typed(`audit verify ${path(report.evidence)}`)}`] : []),
-    ...(isOver ? [`  ${typed('start')}    then, in another terminal:`] : []),
+    ...(isOver ? [`  ${typed('start')}    # then, in another terminal:`] : []),
     ...approvals.map(({ id }) => `  ${typed(`approve ${id}`)}`),
     `  ${typed(`project show ${project}`)}`,
     `  ${typed(`replay ${project}`)}`,
