@@ -13,10 +13,11 @@ const configure: Configure = (command, session) => {
       const { client } = await session.connect()
       const page = await answerOf(client.GET('/v1/budgets', { params: { query: { limit } } }))
       const rows = page.items.map(({ id, limit: most, spent, reserved }) => [
-        id,
         ...AMOUNTS.map((amount) => shown(amount, { most, spent, reserved })),
+        id,
       ])
-      const head = ['budget', 'calls', 'tokens', 'cost', 'seconds']
+      // The longest comes last, where it may be cut.
+      const head = ['calls', 'tokens', 'cost', 'seconds', 'budget']
       session.terminal.answer(page.items, rows.length > 0 ? table([head, ...rows], session.terminal.width) : 'There are no budgets yet.')
     })
 }
