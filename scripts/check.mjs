@@ -23,7 +23,6 @@ const CHECKS = [
     ],
   ],
   ['dead code', 'knip', ['--no-progress']],
-  ['generated files', 'tsx', ['scripts/generate.ts', '--check']],
 ]
 
 const results = await Promise.all(CHECKS.map(([name, program, args]) => run(name, program, args)))
