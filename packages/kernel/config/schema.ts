@@ -46,6 +46,7 @@ const Drivers = z.strictObject({
 export const Config = z.strictObject({
   data: z.string().min(1).default('./.soma').describe('Folder that holds everything the platform keeps on this machine.'),
   services: z.array(z.string().min(1)).default([]).describe('Services that this process runs; empty runs all of them.'),
+  peerUrl: url('Where the services that this process does not run are reached: another process, or a proxy before several.').optional(),
   http: Http.prefault({}),
   rateLimit: RateLimit.prefault({}),
   sql: z

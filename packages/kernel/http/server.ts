@@ -12,6 +12,7 @@ import { listen } from '../lifecycle/listen.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import { actionOf, type HttpGate, type RouteAction } from './action.ts'
+import { forward } from './forward.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import { addIdempotentWrites } from './idempotent-writes.ts'
 import { allowedMethods, type KnownRoute } from './method-not-allowed.ts'
@@ -38,6 +39,8 @@ export interface ServerParts {
 
 export interface Server {
   app: ServiceApp
+  /** True when a route of this process answers at the path. */
+  serves(path: string): boolean
   about: About
   /** Starts the services' own work, then takes requests. Returns the URL. */
   listen(): Promise<string>
@@ -68,7 +71,8 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   app.setErrorHandler(answerProblem)
   addRequestLife(app, { authenticate: parts.authenticate, gate: parts.gate, ...telemetry })
   await addProtection(app, config)
-  addNotFound(app, routes)
+  // The gateway is the one door: what it does not serve itself, it sends on.
+  addNotFound(app, routes, services.some(({ name }) => name === 'gateway-api') ? config.peerUrl : undefined)
   await app.register(websocket, { options: { maxPayload: config.http.bodyLimitBytes } })
   addIdempotentWrites(app, parts.idempotency, principalOf)
   await addOpenApi(app, { version: about.version, tags: services.map(({ name, summary }) => ({ name, description: summary })) })
@@ -107,6 +111,7 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   return {
     app,
     about,
+    serves: (path) => allowedMethods(routes, path).length > 0,
     listen: async () => {
       for (const start of started) await start()
       return listen(app, config.http)
@@ -141,10 +146,11 @@ function newApp(config: Config, logger: FastifyBaseLogger): ServiceApp {
   return app.withTypeProvider<ZodTypeProvider>()
 }
 
-function addNotFound(app: ServiceApp, routes: readonly KnownRoute[]): void {
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request) => {
+function addNotFound(app: ServiceApp, routes: readonly KnownRoute[], peerUrl: string | undefined): void {
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, async (request, reply) => {
     const path = pathOf(request)
     const allow = allowedMethods(routes, path)
+    if (allow.length === 0 && peerUrl) return forward(request, reply, peerUrl)
     if (allow.length === 0) throw new SomaError('not_found', `Nothing is at ${path}. The addresses are listed in /openapi.json.`, { path })
     throw new SomaError('method_not_allowed', `${path} does not answer to ${request.method}; it answers to ${allow.join(', ')}.`, { allow })
   })

@@ -83,7 +83,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
     app: () => (server as Server).app,
     tokens: needs.tokens,
     audience: config.auth.audience,
-    addressOf: () => undefined,
+    addressOf: (path) => (server?.serves(path) ? undefined : config.peerUrl),
   })
 
   const authenticate = createAuthenticate({
