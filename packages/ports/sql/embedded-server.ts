@@ -95,10 +95,11 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions): Promi
     .map(([key, value]) => `-c ${key}='${value}'`)
     .join(' ')
   const log = join(directory, 'postgres.log')
+  const earlier = (await readFile(log).catch(() => Buffer.alloc(0))).length
   try {
     await command(binaries.pg_ctl, ['-D', cluster, '-l', log, '-w', '-t', '60', '-o', flags, 'start'])
   } catch (error) {
-    throw await explainStartFailure(error, log, cluster)
+    throw await explainStartFailure(error, { log, earlier }, cluster)
   }
   return { connection, adopted: false, stop }
 }
@@ -217,11 +218,16 @@ async function refuseForeignFolder(cluster: string): Promise<void> {
     )
 }
 
-async function explainStartFailure(error: unknown, log: string, cluster: string): Promise<SomaError> {
-  const text = await readFile(log, 'utf8').catch(() => '')
+/** @param earlier bytes of the log that earlier starts wrote; what they complained of is over */
+async function explainStartFailure(
+  error: unknown,
+  { log, earlier }: { log: string; earlier: number },
+  cluster: string,
+): Promise<SomaError> {
+  const text = (await readFile(log).catch(() => Buffer.alloc(0))).subarray(earlier).toString('utf8')
   const last = text.trim().split('\n').slice(-12)
   const fatal = last.findLast((line) => /FATAL|PANIC/.test(line)) ?? last.at(-1) ?? String(error)
-  if (/No space left on device/.test(text.slice(-4000))) return diskFull(cluster, error)
+  if (/No space left on device/.test(text)) return diskFull(cluster, error)
   if (/lock file .* already exists|is another postmaster/.test(fatal))
     return new SomaError(
       'data_directory_in_use',
