@@ -69,7 +69,7 @@ test('the result of the demo names every deliverable, and its text can be copied
   const result = demoResult({
     project,
     approvals: [{ ...asked('d1'), id: 'a1' }],
-    reports: { html: '/work/my data/index.html', json: '/r.json', evidence: '/work/e.jsonl' },
+    reports: { html: '/srv/my data/index.html', json: '/r.json', evidence: '/srv/e.jsonl' },
     ledger: { position: '7', hash: 'ab'.repeat(32) },
     began: Date.parse('2026-01-01T00:00:00.000Z'),
     up: 800,
@@ -82,7 +82,7 @@ test('the result of the demo names every deliverable, and its text can be copied
     ],
     seconds: { up: 0.8, firstDeliverable: 3.5, total: 4 },
   })
-  const text = describeDemo(result, { cwd: '/work', typed: (command) => `npx soma ${command}` }, true)
+  const text = describeDemo(result, { cwd: '/srv', typed: (command) => `npx soma ${command}` }, true)
   expect(text).toContain("Report    'my data/index.html'")
   expect(text).toContain('npx soma audit verify e.jsonl')
   expect(text).toContain('npx soma approve a1')

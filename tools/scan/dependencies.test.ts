@@ -31,14 +31,14 @@ const npmFiles: [string, Record<string, string>][] = [
           '': { dependencies: { needed: '^1.0.0' }, devDependencies: { 'dev-tool': '^3.0.0' } },
           'node_modules/needed': {
             version: '1.0.0',
-            resolved: 'https://registry.npmjs.org/needed/-/needed-1.0.0.tgz',
+            resolved: 'https://registry.example.org/needed/-/needed-1.0.0.tgz',
             integrity: 'sha512-a',
             license: 'MIT',
           },
-          'node_modules/deep': { version: '2.0.0', resolved: 'https://registry.npmjs.org/deep/-/deep-2.0.0.tgz', integrity: 'sha512-b' },
+          'node_modules/deep': { version: '2.0.0', resolved: 'https://registry.example.org/deep/-/deep-2.0.0.tgz', integrity: 'sha512-b' },
           'node_modules/dev-tool': {
             version: '3.0.0',
-            resolved: 'https://registry.npmjs.org/d/-/d-3.0.0.tgz',
+            resolved: 'https://registry.example.org/d/-/d-3.0.0.tgz',
             integrity: 'sha512-c',
             dev: true,
           },
@@ -62,9 +62,9 @@ const npmFiles: [string, Record<string, string>][] = [
     'yarn v1',
     {
       'yarn.lock':
-        '# yarn lockfile v1\n\n\nneeded@^1.0.0:\n  version "1.0.0"\n  resolved "https://registry.yarnpkg.com/needed/-/needed-1.0.0.tgz#aa"\n  integrity sha512-a\n  dependencies:\n    deep "^2.0.0"\n\n' +
-        'deep@^2.0.0:\n  version "2.0.0"\n  resolved "https://registry.yarnpkg.com/deep/-/deep-2.0.0.tgz#bb"\n  integrity sha512-b\n\n' +
-        'dev-tool@^3.0.0:\n  version "3.0.0"\n  resolved "https://registry.yarnpkg.com/d/-/d-3.0.0.tgz#cc"\n  integrity sha512-c\n',
+        '# yarn lockfile v1\n\n\nneeded@^1.0.0:\n  version "1.0.0"\n  resolved "https://registry.example.org/needed/-/needed-1.0.0.tgz#aa"\n  integrity sha512-a\n  dependencies:\n    deep "^2.0.0"\n\n' +
+        'deep@^2.0.0:\n  version "2.0.0"\n  resolved "https://registry.example.org/deep/-/deep-2.0.0.tgz#bb"\n  integrity sha512-b\n\n' +
+        'dev-tool@^3.0.0:\n  version "3.0.0"\n  resolved "https://registry.example.org/d/-/d-3.0.0.tgz#cc"\n  integrity sha512-c\n',
     },
   ],
   [
@@ -118,7 +118,7 @@ describe('scan.dependencies', () => {
         '[[package]]\nname = "flask"\nversion = "3.0.0"\ngroups = ["main"]\nfiles = [{file = "f", hash = "sha256:a"}]\n',
       'uv/pyproject.toml': '[project]\nname = "own"\ndependencies = ["httpx>=0.27"]\n[dependency-groups]\ndev = ["pytest"]\n',
       'uv/uv.lock':
-        'version = 1\n[[package]]\nname = "own"\nversion = "0"\nsource = { virtual = "." }\ndependencies = [{ name = "httpx" }]\n[package.dev-dependencies]\ndev = [{ name = "pytest" }]\n[[package]]\nname = "httpx"\nversion = "0.27.0"\nsource = { registry = "https://pypi.org/simple" }\nsdist = { url = "u", hash = "sha256:a" }\n[[package]]\nname = "pytest"\nversion = "8.0.0"\nsource = { registry = "https://pypi.org/simple" }\nwheels = [{ hash = "sha256:b" }]\n',
+        'version = 1\n[[package]]\nname = "own"\nversion = "0"\nsource = { virtual = "." }\ndependencies = [{ name = "httpx" }]\n[package.dev-dependencies]\ndev = [{ name = "pytest" }]\n[[package]]\nname = "httpx"\nversion = "0.27.0"\nsource = { registry = "https://packages.example.org/simple" }\nsdist = { url = "u", hash = "sha256:a" }\n[[package]]\nname = "pytest"\nversion = "8.0.0"\nsource = { registry = "https://packages.example.org/simple" }\nwheels = [{ hash = "sha256:b" }]\n',
       'pipenv/Pipfile': '[packages]\ndjango = "*"\n',
       'pipenv/Pipfile.lock': '{"default":{"django":{"version":"==5.0","hashes":["sha256:a"]}},"develop":{}}',
       'pip/requirements.txt': '# pinned\nDjango_Rest==3.15 \\\n  --hash=sha256:aa\n-r other.txt\n',

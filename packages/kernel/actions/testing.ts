@@ -130,7 +130,7 @@ export function call(operation: string, more: Partial<ActionRequest> = {}): Acti
     mayExist: false,
     context: {},
     budgets: [],
-    workspace: '/work/space',
+    workspace: '/srv/space',
     signal: new AbortController().signal,
     ...more,
   }
