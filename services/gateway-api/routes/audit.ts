@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import { sendJsonLines } from '@soma/kernel/http/json-lines'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import { Checkpoint } from '@soma/kernel/ledger/checkpoint'
 import type { Ledger } from '@soma/kernel/ledger/ledger'
@@ -36,11 +36,7 @@ export function auditRoutes(app: ServiceApp, ledger: Ledger): void {
     },
     async (request, reply) => {
       await ledger.checkpoint(request.principal.tenant)
-      return reply.type('application/x-ndjson').send(Readable.from(asLines(ledger.exportAll(request.principal.tenant))))
+      return sendJsonLines(reply, ledger.exportAll(request.principal.tenant))
     },
   )
-}
-
-async function* asLines(lines: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const line of lines) yield `${JSON.stringify(line)}\n`
 }

@@ -1,6 +1,7 @@
 import type { Decision } from '@soma/contracts/policy'
 import type { ProjectFacts } from '@soma/contracts/project-run'
 import type { ActivityContext } from '@soma/contracts/workflow'
+import { tailAll } from '@soma/ports/journal/tail-all'
 import type { Parts } from './parts.ts'
 
 type FactsInput = Pick<ProjectFacts, 'project' | 'deliverables' | 'review'>
@@ -37,19 +38,14 @@ export function projectFacts({ budgets, approvals, journal, ledger }: Parts) {
     let scores = 0
     let carriedOut = 0
     const streamPrefix = `action/run/${project}.`
-    for (let after = '0'; ; ) {
-      const page = await journal.tail({ after, tenant, streamPrefix, kinds: ['action.completed', 'action.refused'], limit: 1000 })
-      for (const entry of page) {
-        total++
-        if (entry.kind === 'action.refused') denied++
-        else {
-          carriedOut++
-          scores += (entry.payload as { decision: Decision }).decision.score
-        }
+    const kinds = ['action.completed', 'action.refused']
+    for await (const entry of tailAll(journal, { tenant, streamPrefix, kinds, limit: 1000 })) {
+      total++
+      if (entry.kind === 'action.refused') denied++
+      else {
+        carriedOut++
+        scores += (entry.payload as { decision: Decision }).decision.score
       }
-      const last = page.at(-1)
-      if (!last) break
-      after = last.position
     }
     return { total, allowed: carriedOut, denied, meanScore: carriedOut === 0 ? 1 : scores / carriedOut }
   }

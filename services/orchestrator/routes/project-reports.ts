@@ -1,9 +1,10 @@
-import { Readable } from 'node:stream'
 import { SomaError } from '@soma/contracts/errors'
 import type { Approvals } from '@soma/kernel/approvals/approvals'
+import { sendJsonLines } from '@soma/kernel/http/json-lines'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import type { Ledger } from '@soma/kernel/ledger/ledger'
 import type { Journal } from '@soma/ports/journal/port'
+import { tailAll } from '@soma/ports/journal/tail-all'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Workflows } from '@soma/ports/workflows/port'
 import { z } from 'zod'
@@ -59,7 +60,7 @@ export function projectReportRoutes(app: ServiceApp, { workflows, objects, journ
       await ledger.checkpoint(tenant)
       const asked = await approvals.list(tenant, { project: id, limit: 1000 })
       const streams = [...(await streamsOf(journal, tenant, id)), ...asked.map((approval) => `approval/${approval.id}`)]
-      return reply.type('application/x-ndjson').send(Readable.from(asLines(ledger.exportStreams(tenant, streams))))
+      return sendJsonLines(reply, ledger.exportStreams(tenant, streams))
     },
   )
 }
@@ -68,17 +69,7 @@ export function projectReportRoutes(app: ServiceApp, { workflows, objects, journ
 async function streamsOf(journal: Journal, tenant: string, project: string): Promise<string[]> {
   const streams = new Set<string>()
   for (const streamPrefix of [`run/${project}`, `action/run/${project}`]) {
-    for (let after = '0'; ; ) {
-      const page = await journal.tail({ after, tenant, streamPrefix, limit: 5000 })
-      for (const entry of page) streams.add(entry.stream)
-      const last = page.at(-1)
-      if (!last) break
-      after = last.position
-    }
+    for await (const entry of tailAll(journal, { tenant, streamPrefix, limit: 5000 })) streams.add(entry.stream)
   }
   return [...streams]
-}
-
-async function* asLines(lines: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const line of lines) yield `${JSON.stringify(line)}\n`
 }

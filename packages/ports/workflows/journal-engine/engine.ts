@@ -46,7 +46,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     isStopping: () => isStopping,
     liveRun: (tenant, runId) => runs.get(keyOf(tenant, runId)),
     note: (entries) => index.note(entries),
-    begin: (started, past) => beginRun(started, past),
+    begin: beginRun,
     changed: (run) => tell({ tenant: run.tenant, runId: run.runId, state: run.state, status: 'running' }),
     ended(run, end) {
       runs.delete(keyOf(run.tenant, run.runId))
@@ -67,11 +67,12 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     return run
   }
 
-  function beginRun(started: JournalEntry, past: readonly JournalEntry[]): LiveRun {
-    const run = load(started, past)
-    const workflow = workflows.get(run.workflow)
-    void run.run(workflow ?? (() => Promise.reject(unknownWorkflow(run.workflow))))
-    return run
+  function beginRun(started: JournalEntry): void {
+    execute(load(started, []))
+  }
+
+  function execute(run: LiveRun): void {
+    void run.run(workflows.get(run.workflow) ?? (() => Promise.reject(unknownWorkflow(run.workflow))))
   }
 
   function unknownWorkflow(name: string): SomaError {
@@ -127,7 +128,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     }
     await Promise.all(Array.from({ length: READERS }, reader))
     // Only now: a parent may speak to its children at once.
-    for (const run of loaded) void run.run(workflows.get(run.workflow) ?? (() => Promise.reject(unknownWorkflow(run.workflow))))
+    for (const run of loaded) execute(run)
   }
 
   async function owned(): Promise<void> {
@@ -193,7 +194,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
           entries: [{ kind: 'run.started', payload }],
         })
         index.note([started as JournalEntry])
-        beginRun(started as JournalEntry, [])
+        beginRun(started as JournalEntry)
         return { runId, tenant, workflow, status: 'running', startedAt: (started as JournalEntry).at }
       } catch (error) {
         if (!SomaError.is(error, 'stream_conflict')) throw error

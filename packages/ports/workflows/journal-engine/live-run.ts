@@ -19,7 +19,7 @@ export interface Engine {
   liveRun(tenant: string, runId: string): LiveRun | undefined
   /** Appended entries, for the index. */
   note(entries: readonly JournalEntry[]): void
-  begin(started: JournalEntry, past: readonly JournalEntry[]): LiveRun
+  begin(started: JournalEntry): void
   ended(run: LiveRun, end: JournalEntry): void
   changed(run: LiveRun): void
   /** The journal refused an append: memory may be ahead of the record, so every run must be read again. */
@@ -243,7 +243,7 @@ export class LiveRun {
       const written = await appended
       this.engine.note(written)
       this.receive(written.slice(0, 1))
-      this.engine.begin(written[1] as JournalEntry, [])
+      this.engine.begin(written[1] as JournalEntry)
     } catch (error) {
       this.engine.halt(error)
     }
@@ -381,7 +381,7 @@ export class LiveRun {
       this.isOver = true
       this.abandonOpenCommands()
       this.engine.note(written)
-      this.engine.begin(written[1] as JournalEntry, [])
+      this.engine.begin(written[1] as JournalEntry)
     } catch (error) {
       this.engine.halt(error)
     }
