@@ -5,7 +5,7 @@ const only = (name, from, allowed) => ({
   severity: 'error',
   comment: `${from} may import from itself and ${allowed.join(', ') || 'nothing else of this repository'}`,
   from: { path: `^${from}/` },
-  to: { path: '^(apps|services|tools|packages|scripts|test)/', pathNot: [`^${from}/`, ...allowed.map((path) => `^${path}(/|$)`)] },
+  to: { path: '^(apps|services|tools|packages|scripts|stack|test)/', pathNot: [`^${from}/`, ...allowed.map((path) => `^${path}(/|$)`)] },
 })
 
 module.exports = {
@@ -15,6 +15,7 @@ module.exports = {
     only('ports-know-contracts', 'packages/ports', ['packages/contracts']),
     only('kernel-knows-ports', 'packages/kernel', ['packages/contracts', 'packages/ports']),
     only('capsule-knows-contracts', 'packages/capsule', ['packages/contracts']),
+    only('the-stack-stands-alone', 'stack', []),
     only('sdk-knows-contracts', 'packages/sdk', ['packages/contracts']),
     { ...only('tools-know-contracts', 'tools', ['packages/contracts']), from: { path: '^tools/', pathNot: TEST } },
     {

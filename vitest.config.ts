@@ -1,8 +1,9 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['{apps,services,tools,packages,capsules,policies,scripts}/**/*.test.ts'],
+    include: ['{apps,services,tools,packages,capsules,policies,scripts,stack}/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, '**/*.stack.test.ts'],
     globalSetup: ['test/postgres.setup.ts'],
     testTimeout: 60_000,
     // On a busy machine a second is short; a condition that holds ends the wait at once.

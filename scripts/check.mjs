@@ -18,6 +18,7 @@ const CHECKS = [
       'tools',
       'test',
       'scripts',
+      'stack',
       'policies',
       'capsules',
     ],

@@ -106,7 +106,7 @@ describe('what is refused', () => {
     await expect(load({ SOMA_BUDGETS__PROJECT: 'ten' })).rejects.toThrow(
       failure('invalid_input', 'SOMA_BUDGETS__PROJECT', 'JSON object', '"ten"'),
     )
-    await file('soma.config.json', '{"drivers":{"vectors":"qdrant"}}')
+    await file('soma.config.json', '{"drivers":{"vectors":"faiss"}}')
     await expect(load()).rejects.toThrow(failure('invalid_input', 'drivers.vectors', 'lancedb', 'soma.config.json'))
   })
 

@@ -2,13 +2,16 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { parseEnv } from 'node:util'
 import { SomaError } from '@soma/contracts/errors'
 import { closest } from 'fastest-levenshtein'
 import type { z } from 'zod'
-import { Config, type ConfigInput, VARIABLES_READ_ELSEWHERE } from './schema.ts'
+import { Config, type ConfigInput, PROFILES, VARIABLES_READ_ELSEWHERE } from './schema.ts'
 import { knownVariables, SETTINGS, type Setting, settingOfVariable } from './settings.ts'
 
 const FILES = ['soma.config.ts', 'soma.config.mjs', 'soma.config.json']
+/** Where `npm run stack -- up` writes the addresses of the real servers. */
+const STACK_ENV = '.stack/stack.env'
 type Tree = Record<string, unknown>
 
 export interface LoadConfigOptions {
@@ -28,10 +31,31 @@ export async function loadConfig(options: LoadConfigOptions): Promise<Config> {
   const file = configurationFile(options)
   const fromFile = file ? await readConfigurationFile(file) : {}
   const { tree: fromEnvironment, origins } = readVariables(options.env)
-  const merged = [fromFile, fromEnvironment, (options.overrides ?? {}) as Tree].reduce(merge, {})
+  const given = [fromFile, fromEnvironment, (options.overrides ?? {}) as Tree].reduce(merge, {})
+  const profile = await readProfile(given.profile, options)
+  for (const [path, origin] of profile.origins) if (!origins.has(path)) origins.set(path, origin)
+  const merged = merge(profile.tree, given)
   const parsed = Config.safeParse(merged)
   if (!parsed.success) throw explain(parsed.error, (path) => origins.get(path) ?? file ?? 'the configuration')
   return { ...parsed.data, data: resolve(options.cwd, parsed.data.data) }
+}
+
+/** What the profile says where nothing else does: its drivers and, for the real servers, the addresses that `npm run stack` wrote. */
+async function readProfile(profile: unknown, { cwd, env }: LoadConfigOptions): Promise<{ tree: Tree; origins: Map<string, string> }> {
+  if (profile !== 'stack') return { tree: {}, origins: new Map() }
+  const file = resolve(cwd, env.SOMA_STACK_ENV || STACK_ENV)
+  if (env.SOMA_STACK_ENV && !existsSync(file))
+    throw new SomaError(
+      'invalid_input',
+      `SOMA_STACK_ENV names ${file}, which does not exist. Start the servers with: npm run stack -- up`,
+      { file },
+    )
+  const variables = existsSync(file) ? parseEnv(await readFile(file, 'utf8')) : {}
+  const { tree } = readVariables(variables)
+  return {
+    tree: merge({ drivers: PROFILES.stack }, tree),
+    origins: new Map(Object.keys(variables).map((name) => [settingOfVariable(name)?.path ?? name, file])),
+  }
 }
 
 /** The settings for printing: secrets are replaced. */

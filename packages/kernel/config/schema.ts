@@ -28,22 +28,119 @@ const RateLimit = z.strictObject({
   unauthenticatedPerMinute: z.number().int().min(1).default(300).describe('Requests a minute of one address that shows no credentials.'),
 })
 
-/** Every driver that exists today. A driver that is not named here can not be asked for. */
 const Drivers = z.strictObject({
-  workflows: z.enum(['journal']).default('journal').describe('Engine that runs workflows.'),
-  events: z.enum(['journal']).default('journal').describe('Where events are published and read.'),
-  locks: z.enum(['postgres']).default('postgres').describe('Leases with fencing tokens.'),
-  cache: z.enum(['postgres']).default('postgres').describe('Cache; may forget at any time.'),
-  broadcast: z.enum(['postgres']).default('postgres').describe('Messages to every process at once.'),
-  objects: z.enum(['file-system']).default('file-system').describe('Content-addressed storage.'),
-  vectors: z.enum(['lancedb']).default('lancedb').describe('Vector and full-text search.'),
-  analytics: z.enum(['chdb']).default('chdb').describe('Columns for figures.'),
-  policy: z.enum(['wasm']).default('wasm').describe('Decision point.'),
-  secrets: z.enum(['postgres']).default('postgres').describe('Secrets of tenants, encrypted.'),
+  workflows: z.enum(['journal', 'temporal']).default('journal').describe('Engine that runs workflows.'),
+  events: z.enum(['journal', 'kafka']).default('journal').describe('Where events are published and read.'),
+  locks: z.enum(['postgres', 'redis']).default('postgres').describe('Leases with fencing tokens.'),
+  cache: z.enum(['postgres', 'redis']).default('postgres').describe('Cache; may forget at any time.'),
+  broadcast: z.enum(['postgres', 'redis']).default('postgres').describe('Messages to every process at once.'),
+  objects: z.enum(['file-system', 's3']).default('file-system').describe('Content-addressed storage.'),
+  vectors: z.enum(['lancedb', 'qdrant']).default('lancedb').describe('Vector and full-text search.'),
+  analytics: z.enum(['chdb', 'clickhouse']).default('chdb').describe('Columns for figures.'),
+  policy: z.enum(['wasm', 'opa']).default('wasm').describe('Decision point.'),
+  secrets: z.enum(['postgres', 'vault']).default('postgres').describe('Secrets of tenants, encrypted.'),
+  models: z.enum(['none', 'openai']).default('none').describe('Chat and embeddings: none, or any server that speaks the OpenAI API.'),
 })
+
+/** What a profile chooses where nothing else is said. */
+export const PROFILES = {
+  embedded: {},
+  stack: {
+    workflows: 'temporal',
+    events: 'kafka',
+    locks: 'redis',
+    cache: 'redis',
+    broadcast: 'redis',
+    objects: 's3',
+    vectors: 'qdrant',
+    analytics: 'clickhouse',
+    policy: 'opa',
+    secrets: 'vault',
+    models: 'openai',
+  },
+} as const satisfies Record<string, z.input<typeof Drivers>>
+
+/** Where the real servers are, for the drivers that need them. */
+const servers = {
+  redis: z
+    .strictObject({
+      url: secret('redis:// or rediss:// of one server.')
+        .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
+        .optional(),
+      sentinels: z.array(z.string().min(1)).default([]).describe('host:port of each Sentinel, instead of the URL of one server.'),
+      sentinelName: z.string().min(1).default('soma').describe('Name under which the Sentinels know the primary.'),
+      username: z.string().min(1).optional().describe('User of the servers behind the Sentinels.'),
+      password: secret('Password of the servers behind the Sentinels.').optional(),
+      sentinelPassword: secret('Password of the Sentinels themselves.').optional(),
+    })
+    .prefault({}),
+  kafka: z
+    .strictObject({
+      brokers: z.array(z.string().min(1)).default([]).describe('host:port of brokers to begin with.'),
+      username: z.string().min(1).optional().describe('SASL user.'),
+      password: secret('SASL password.').optional(),
+      saslMechanism: z.enum(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']).default('SCRAM-SHA-512').describe('How the user is proven.'),
+      tls: z.boolean().default(false).describe('Encrypt the connections.'),
+      partitions: z.number().int().min(1).max(1000).default(6).describe('Partitions of a topic that the platform makes.'),
+      replicas: z.number().int().min(1).max(15).default(1).describe('Copies of a topic that the platform makes; 3 on a cluster.'),
+    })
+    .prefault({}),
+  temporal: z
+    .strictObject({
+      address: z.string().min(1).optional().describe('host:port of the frontend.'),
+      namespace: z.string().min(1).default('default').describe('Namespace that the workflows run in.'),
+      taskQueue: z.string().min(1).default('soma').describe('Task queue of the workers.'),
+      apiKey: secret('API key, for servers that ask for one.').optional(),
+      tls: z.boolean().default(false).describe('Encrypt the connection.'),
+    })
+    .prefault({}),
+  opa: z
+    .strictObject({
+      url: url('Open Policy Agent that loads its bundle from the policy-engine.').optional(),
+      token: secret('Bearer token that it asks for.').optional(),
+    })
+    .prefault({}),
+  s3: z
+    .strictObject({
+      endpoint: url('MinIO or another server that speaks S3. Without it, AWS.').optional(),
+      region: z.string().min(1).default('us-east-1').describe('Region of the bucket.'),
+      bucket: z.string().min(3).default('soma').describe('Bucket of all objects; made when missing.'),
+      accessKeyId: z.string().min(1).optional().describe('Access key. Without it, what the AWS SDK finds.'),
+      secretAccessKey: secret('Its secret.').optional(),
+    })
+    .prefault({}),
+  clickhouse: z
+    .strictObject({
+      url: url('ClickHouse over HTTP, e.g. http://localhost:8123.').optional(),
+      username: z.string().min(1).default('default').describe('User.'),
+      password: secret('Password.').optional(),
+      database: z.string().min(1).default('default').describe('Database of the figures.'),
+    })
+    .prefault({}),
+  qdrant: z.strictObject({ url: url('Qdrant over REST.').optional(), apiKey: secret('API key.').optional() }).prefault({}),
+  vault: z
+    .strictObject({
+      url: url('Vault or OpenBao.').optional(),
+      token: secret('Token that may read and write below the mount.').optional(),
+      mount: z.string().min(1).default('secret').describe('Mount of the key-value engine, version 2.'),
+    })
+    .prefault({}),
+  models: z
+    .strictObject({
+      url: url('Base URL of an OpenAI-compatible server, up to and with /v1.').optional(),
+      apiKey: secret('API key.').optional(),
+      chatModel: z.string().min(1).optional().describe('Model for chat; without it the first that the server lists.'),
+      embeddingModel: z.string().min(1).optional().describe('Model for embeddings; without it the first that the server lists.'),
+    })
+    .prefault({}),
+}
 
 /** Every setting of the platform. The reference page is generated from this schema. */
 export const Config = z.strictObject({
+  profile: z
+    .enum(Object.keys(PROFILES) as [keyof typeof PROFILES, ...(keyof typeof PROFILES)[]])
+    .default('embedded')
+    .describe('embedded: everything on this machine, by npm alone. stack: the real servers, where `npm run stack` or you put them.'),
   data: z.string().min(1).default('./.soma').describe('Folder that holds everything the platform keeps on this machine.'),
   services: z.array(z.string().min(1)).default([]).describe('Services that this process runs; empty runs all of them.'),
   peerUrl: url('Where the services that this process does not run are reached: another process, or a proxy before several.').optional(),
@@ -58,6 +155,7 @@ export const Config = z.strictObject({
     })
     .prefault({}),
   drivers: Drivers.prefault({}),
+  ...servers,
   auth: z
     .strictObject({
       issuer: z.string().min(1).default('soma').describe('Issuer (iss) of the tokens that are accepted.'),
@@ -126,6 +224,7 @@ export const VARIABLES_READ_ELSEWHERE: Readonly<Record<string, string>> = {
   SOMA_URL: 'Server that the command line talks to; without it the one that runs on the data folder.',
   SOMA_API_KEY: 'API key that the command line shows.',
   SOMA_CONFIG: 'Configuration file, instead of soma.config.ts, .mjs or .json in the current folder.',
+  SOMA_STACK_ENV: 'File with the addresses of the real servers for the profile stack, instead of .stack/stack.env in the current folder.',
   SOMA_MASTER_KEY: 'Key that all secrets stand under, 32 bytes as base64, instead of the file master.key of the data folder. Secret.',
   SOMA_OPA: 'OPA that compiles the policies when they are built, instead of the one on the PATH.',
   SOMA_BROWSER: 'Browser that the playwright tool runs, instead of the first one on the PATH.',

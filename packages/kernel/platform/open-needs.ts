@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import type { Adapter } from '@soma/contracts/operation'
-import type { Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
 import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
@@ -18,6 +17,7 @@ import { createLedger } from '../ledger/ledger.ts'
 import type { DataDirectory } from '../lifecycle/data-directory.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { type Ground, openPort } from './drivers.ts'
 
 /** The most that a tool may read from one answer, in bytes, and wait for it. */
 const EGRESS_LIMITS = { maxBytes: 64 * 1024 * 1024, timeoutMilliseconds: 60_000, maxRedirects: 5 }
@@ -39,19 +39,21 @@ export interface OpenNeedsOptions {
 export async function openNeeds(
   options: OpenNeedsOptions,
 ): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens'>> {
-  const { config, data, lifecycle, wanted } = options
-  const sql = await openSql(config, data)
+  const { config, data, lifecycle } = options
+  const sql = await openSql(config, data.path)
   lifecycle.onStop('database', () => sql.close())
-  const [journal, broadcast, secrets, policy] = await Promise.all([
-    openJournal(sql),
-    openBroadcast(sql),
-    openSecrets(sql, data),
-    openPolicy(),
+  const { openPostgresJournal } = await import('@soma/ports/journal/postgres')
+  const journal = await openPostgresJournal(sql)
+  lifecycle.onStop('journal', () => journal.close())
+  const ground: Ground = { config, data: data.path, sql, journal, logger: options.logger }
+  const [broadcast, secrets, policy] = await Promise.all([
+    openPort('broadcast', ground),
+    openPort('secrets', ground),
+    openPort('policy', ground),
   ])
   lifecycle.onStop('policy', () => policy.close())
   lifecycle.onStop('secrets', () => secrets.close())
   lifecycle.onStop('broadcast', () => broadcast.close())
-  lifecycle.onStop('journal', () => journal.close())
 
   const keys = createKeys(secrets)
   const kill = await openKillSwitches({ sql, broadcast, journal })
@@ -72,17 +74,16 @@ export async function openNeeds(
   ])
   const ledger = createLedger({ journal, sql, key: ledgerKey })
   const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger }
-  return { ...always, ...(await openWanted(always, wanted, options)) }
+  return { ...always, ...(await openWanted(always, ground, options)) }
 }
 
 type Always = Pick<Needs, 'sql' | 'journal' | 'kill' | 'gate' | 'budgets' | 'approvals'>
 
 async function openWanted(
   always: Always,
-  wanted: ReadonlySet<Need>,
-  { config, data, lifecycle, logger, adapters }: OpenNeedsOptions,
+  ground: Ground,
+  { config, lifecycle, adapters, wanted }: OpenNeedsOptions,
 ): Promise<Partial<Needs>> {
-  const { sql, journal } = always
   const needs: Partial<Needs> = {}
   const wants = (...names: Need[]) => names.some((name) => wanted.has(name))
   const closing = <Port extends { close(): Promise<void> }>(name: string, port: Port): Port => {
@@ -90,25 +91,12 @@ async function openWanted(
     return port
   }
 
-  if (wants('locks')) needs.locks = closing('locks', await (await import('@soma/ports/locks/postgres')).openPostgresLocks(sql))
-  if (wants('cache')) needs.cache = closing('cache', await (await import('@soma/ports/cache/postgres')).openPostgresCache(sql))
-  if (wants('events'))
-    needs.events = closing('events', await (await import('@soma/ports/events/journal')).openJournalEvents({ sql, journal }))
-  if (wants('objects', 'performAction'))
-    needs.objects = closing(
-      'objects',
-      await (await import('@soma/ports/objects/file-system')).openFileSystemObjects({ directory: join(data.path, 'objects') }),
-    )
-  if (wants('vectors'))
-    needs.vectors = closing(
-      'vectors',
-      await (await import('@soma/ports/vectors/lancedb')).openLanceVectors({ directory: join(data.path, 'vectors') }),
-    )
-  if (wants('analytics')) {
-    const { openAnalyticsLazily } = await import('@soma/ports/analytics/lazily')
-    const open = async () => (await import('@soma/ports/analytics/chdb')).openChdb({ directory: join(data.path, 'analytics') })
-    needs.analytics = closing('analytics', openAnalyticsLazily(open))
-  }
+  if (wants('locks')) needs.locks = closing('locks', await openPort('locks', ground))
+  if (wants('cache')) needs.cache = closing('cache', await openPort('cache', ground))
+  if (wants('events')) needs.events = closing('events', await openPort('events', ground))
+  if (wants('objects', 'performAction')) needs.objects = closing('objects', await openPort('objects', ground))
+  if (wants('vectors')) needs.vectors = closing('vectors', await openPort('vectors', ground))
+  if (wants('analytics')) needs.analytics = closing('analytics', await openPort('analytics', ground))
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
@@ -120,43 +108,19 @@ async function openWanted(
     })
   }
   if (wants('workflows')) {
-    const { openJournalWorkflows } = await import('@soma/ports/workflows/journal-engine/engine')
-    const workflows = await openJournalWorkflows({
-      sql,
-      journal,
-      onTrouble: (error) => logger.error({ err: error }, 'the workflow engine reads its runs again'),
-    })
+    const workflows = await openPort('workflows', ground)
     lifecycle.onStop('workflows', () => workflows.stop())
     needs.workflows = workflows
   }
   return needs
 }
 
-async function openSql(config: Config, data: DataDirectory): Promise<Sql> {
+/** The database: a server that the configuration names, or the embedded one in the data folder. */
+export async function openSql(config: Config, data: string): Promise<Sql> {
   if (config.sql.url) {
     const { openPostgres } = await import('@soma/ports/sql/postgres')
     return openPostgres({ connection: { connectionString: config.sql.url }, poolSize: config.sql.poolSize })
   }
   const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
-  return openEmbeddedPostgres({ directory: join(data.path, 'postgres'), poolSize: config.sql.poolSize })
-}
-
-async function openJournal(sql: Sql): Promise<Journal> {
-  return (await import('@soma/ports/journal/postgres')).openPostgresJournal(sql)
-}
-
-async function openBroadcast(sql: Sql): Promise<Needs['broadcast']> {
-  return (await import('@soma/ports/broadcast/postgres')).openPostgresBroadcast(sql)
-}
-
-async function openSecrets(sql: Sql, data: DataDirectory): Promise<Needs['secrets']> {
-  const [{ openPostgresSecrets }, { loadMasterKey }] = await Promise.all([
-    import('@soma/ports/secrets/postgres'),
-    import('@soma/ports/secrets/master-key'),
-  ])
-  return openPostgresSecrets(sql, { masterKey: await loadMasterKey(data.path) })
-}
-
-async function openPolicy(): Promise<Needs['policy']> {
-  return (await import('@soma/ports/policy/wasm')).openWasmPolicy()
+  return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize: config.sql.poolSize })
 }

@@ -12,5 +12,7 @@ export interface Broadcast {
    * @returns how to stop: nothing is heard after it was called
    */
   subscribe(channel: string, handler: (message: unknown) => void, onReconnect?: () => void): Promise<() => Promise<void>>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }

@@ -93,6 +93,7 @@ export async function openPostgresBroadcast(sql: Sql): Promise<Broadcast> {
         if (together.size === 0 && subscriptions.get(channel) === together) subscriptions.delete(channel)
       }
     },
+    version: () => sql.version(),
     close: async () => {
       closed = true
       subscriptions.clear()

@@ -18,5 +18,7 @@ export interface Cache {
    * @param by a whole number; 0 reads, but also begins the counter
    */
   increment(tenant: string, key: string, by: number, ttlMilliseconds: number): Promise<number>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }

@@ -158,6 +158,7 @@ export async function openPostgresCache(sql: Sql, options: PostgresCacheOptions 
       })
       return Number((rows[0] as { total: string }).total)
     },
+    version: () => sql.version(),
     close: async () => {
       closed = true
       clearInterval(sweeping)

@@ -80,6 +80,7 @@ export async function openJournalEvents({ sql, journal }: { sql: Sql; journal: J
       }
       await turn.moveTo('0').finally(() => turn.release())
     },
+    version: () => sql.version(),
     async close() {
       closed = true
       stopHearing()

@@ -37,6 +37,8 @@ export interface Events {
   consume(options: ConsumeOptions): Promise<{ stop(): Promise<void> }>
   /** Sets a group back to the beginning. @throws `conflict` while somebody consumes */
   rewind(topic: string, group: string): Promise<void>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }
 

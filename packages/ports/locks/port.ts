@@ -25,6 +25,8 @@ export interface Locks {
   acquire(name: string, options: { ttlMilliseconds: number; waitMilliseconds: number; holder?: string }): Promise<Lease | undefined>
   /** Who holds it now. `expiresAt` by this machine's clock. */
   inspect(name: string): Promise<{ holder: string; token: bigint; expiresAt: number } | undefined>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   /** Ends what waits. Leases that are held stay held until they run out. */
   close(): Promise<void>
 }

@@ -99,6 +99,7 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
       const row = rows[0] as { holder: string; token: string; remaining: number } | undefined
       return row && { holder: row.holder, token: BigInt(row.token), expiresAt: Math.floor(Date.now() + row.remaining) }
     },
+    version: () => sql.version(),
     close: async () => {
       closed = true
       lines.wakeAll()

@@ -83,6 +83,7 @@ export async function openFileSystemObjects(options: { directory: string }): Pro
       }
       return found
     },
+    version: async () => process.versions.node,
     close: async () => undefined,
   }
 }

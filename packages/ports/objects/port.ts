@@ -18,6 +18,8 @@ export interface Objects {
   delete(tenant: string, digest: string): Promise<void>
   /** In the order of digests. `after`: the last digest of the page before; `limit`: from 1 to 1000, default 100. */
   list(tenant: string, options?: { after?: string; limit?: number }): Promise<ObjectRef[]>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }
 

@@ -14,5 +14,7 @@ export interface Secrets {
   list(tenant: string, prefix?: string): Promise<{ name: string; version: number; updatedAt: string }[]>
   /** Encrypts every secret under a new data key; values stay the same. */
   rotateKeys(): Promise<{ rotated: number }>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }

@@ -115,6 +115,7 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
       } while (last)
       return { rotated }
     },
+    version: () => sql.version(),
     close: async () => undefined,
   }
 }

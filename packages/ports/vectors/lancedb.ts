@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import type { Connection, Table } from '@lancedb/lancedb'
 import { SomaError } from '@soma/contracts/errors'
 import { requireTenant } from '@soma/contracts/requirements'
+import { packageVersion } from '../package-version.ts'
 import { dimensionsOf, lanceSchema, recordBatch } from './lance-records.ts'
 import { startUpkeep, type Upkeep } from './lance-upkeep.ts'
 import { DEFAULT_DIMENSIONS, type Metadata, type VectorHit, type Vectors } from './port.ts'
@@ -191,6 +192,7 @@ export async function openLanceVectors(options: { directory: string }): Promise<
       const names = await (await databaseOf(tenant)).tableNames()
       return Promise.all(names.sort().map(async (name) => ({ name, dimensions: (await opened(collectionOf(tenant, name))).dimensions })))
     },
+    version: async () => packageVersion('@lancedb/lancedb'),
     close: async () => {
       for (const collection of collections.values()) {
         await collection.inTurn(async () => {

@@ -52,6 +52,8 @@ export interface Vectors {
   dropCollection(tenant: string, collection: string): Promise<void>
   /** In the order of names. */
   listCollections(tenant: string): Promise<{ name: string; dimensions: number }[]>
+  /** Of the server behind it, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   close(): Promise<void>
 }
 

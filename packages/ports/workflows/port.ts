@@ -52,6 +52,8 @@ export interface Workflows {
   replay(request: { tenant: string; runId: string; input?: unknown }): Promise<ReplayResult>
   /** Called when a run publishes state or ends. Returns how to stop. */
   onChange(listener: (change: { tenant: string; runId: string; state?: unknown; status: RunDescription['status'] }) => void): () => void
+  /** Of the engine’s server, as the server says it: who gets an answer knows that it is there. @throws `dependency_unavailable` */
+  version(): Promise<string>
   /** Stops taking steps; what runs is parked and goes on at the next start. */
   stop(): Promise<void>
 }

@@ -243,6 +243,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    version: () => sql.version(),
     async stop() {
       isStopping = true
       await resuming

@@ -1,0 +1,99 @@
+import { join } from 'node:path'
+import type { Analytics } from '@soma/ports/analytics/port'
+import type { Broadcast } from '@soma/ports/broadcast/port'
+import type { Cache } from '@soma/ports/cache/port'
+import type { Events } from '@soma/ports/events/port'
+import type { Journal } from '@soma/ports/journal/port'
+import type { Locks } from '@soma/ports/locks/port'
+import type { Objects } from '@soma/ports/objects/port'
+import type { Policy } from '@soma/ports/policy/port'
+import type { Secrets } from '@soma/ports/secrets/port'
+import type { Sql } from '@soma/ports/sql/port'
+import type { Vectors } from '@soma/ports/vectors/port'
+import type { Workflows } from '@soma/ports/workflows/port'
+import type { Config } from '../config/schema.ts'
+import type { Logger } from '../telemetry/log.ts'
+
+/** What a driver may stand on: the configuration, the data folder, the database and the journal in it. */
+export interface Ground {
+  config: Config
+  /** The data folder. */
+  data: string
+  sql: Sql
+  journal: Journal
+  logger: Pick<Logger, 'error' | 'warn'>
+}
+
+interface Ports {
+  workflows: Workflows
+  events: Events
+  locks: Locks
+  cache: Cache
+  broadcast: Broadcast
+  objects: Objects
+  vectors: Vectors
+  analytics: Analytics
+  policy: Policy
+  secrets: Secrets
+}
+type Drivers = Config['drivers']
+type Openers = { [Port in keyof Ports]: Partial<Record<Drivers[Port], (ground: Ground) => Promise<Ports[Port]>>> }
+
+/** Every driver of every port. A driver's library is loaded only when it is the one that the configuration names. */
+const DRIVERS: Openers = {
+  workflows: {
+    journal: async ({ sql, journal, logger }) => {
+      const { openJournalWorkflows } = await import('@soma/ports/workflows/journal-engine/engine')
+      const onTrouble = (error: unknown) => logger.error({ err: error }, 'the workflow engine reads its runs again')
+      return openJournalWorkflows({ sql, journal, onTrouble })
+    },
+  },
+  events: {
+    journal: async ({ sql, journal }) => (await import('@soma/ports/events/journal')).openJournalEvents({ sql, journal }),
+  },
+  locks: {
+    postgres: async ({ sql }) => (await import('@soma/ports/locks/postgres')).openPostgresLocks(sql),
+  },
+  cache: {
+    postgres: async ({ sql }) => (await import('@soma/ports/cache/postgres')).openPostgresCache(sql),
+  },
+  broadcast: {
+    postgres: async ({ sql }) => (await import('@soma/ports/broadcast/postgres')).openPostgresBroadcast(sql),
+  },
+  objects: {
+    'file-system': async ({ data }) =>
+      (await import('@soma/ports/objects/file-system')).openFileSystemObjects({ directory: join(data, 'objects') }),
+  },
+  vectors: {
+    lancedb: async ({ data }) => (await import('@soma/ports/vectors/lancedb')).openLanceVectors({ directory: join(data, 'vectors') }),
+  },
+  analytics: {
+    chdb: async ({ data }) => {
+      const { openAnalyticsLazily } = await import('@soma/ports/analytics/lazily')
+      return openAnalyticsLazily(async () => (await import('@soma/ports/analytics/chdb')).openChdb({ directory: join(data, 'analytics') }))
+    },
+  },
+  policy: {
+    wasm: async () => (await import('@soma/ports/policy/wasm')).openWasmPolicy(),
+  },
+  secrets: {
+    postgres: async ({ sql, data }) => {
+      const [{ openPostgresSecrets }, { loadMasterKey }] = await Promise.all([
+        import('@soma/ports/secrets/postgres'),
+        import('@soma/ports/secrets/master-key'),
+      ])
+      return openPostgresSecrets(sql, { masterKey: await loadMasterKey(data) })
+    },
+  },
+}
+
+/** Every port that a driver can be chosen for, in the order they are opened and shown. */
+export const PORTS = Object.keys(DRIVERS) as (keyof Ports)[]
+
+/** Opens a port with the driver that the configuration names. */
+export function openPort<Port extends keyof Ports>(port: Port, ground: Ground): Promise<Ports[Port]> {
+  const openers: Partial<Record<string, (ground: Ground) => Promise<Ports[Port]>>> = DRIVERS[port]
+  const open = openers[ground.config.drivers[port]]
+  // The schema allows only names that stand above.
+  return (open as NonNullable<typeof open>)(ground)
+}

@@ -1,0 +1,5 @@
+import type { Server } from './server.ts'
+import { postgres } from './servers/postgres.ts'
+
+/** Every server of the stack, in the order in which they may start. */
+export const SERVERS: readonly Server[] = [postgres]
