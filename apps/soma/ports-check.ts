@@ -1,7 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '@soma/kernel/config/schema'
+import { type Ground, openPort, openSql, PORTS, type PortName } from '@soma/kernel/platform/drivers'
+import { openPostgresJournal } from '@soma/ports/journal/postgres'
+import type { Sql } from '@soma/ports/sql/port'
 
 /** What was found out about one thing that the platform stands on. */
 export interface Finding {
@@ -10,89 +13,103 @@ export interface Finding {
   /** Everything else works without it. */
   isOptional?: boolean
   driver?: string
+  /** Of the server or engine behind it, as it says it. */
   version?: string
+  /** How long it took to say so. */
   milliseconds?: number
   detail?: string
   /** What to do when it is not well. */
   fix?: string
 }
 
-/** Gives the version of what answered. */
-type Probe = (folder: string, config: Config) => Promise<string>
+/** Longest wait for one port, so that a server that hangs does not hang the doctor. */
+const PATIENCE_MILLISECONDS = 15_000
 
-/** Each driver, used once in a folder that is thrown away: what is installed but does not run on this machine shows here. */
-const PROBES: Record<string, Probe> = {
-  'sql embedded': async (folder) => {
-    const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
-    const sql = await openEmbeddedPostgres({ directory: folder, durable: false, poolSize: 1 })
-    return sql.version().finally(() => sql.close())
-  },
-  'sql postgres': async (_folder, config) => {
-    const { openPostgres } = await import('@soma/ports/sql/postgres')
-    const sql = await openPostgres({ connection: { connectionString: config.sql.url, connectionTimeoutMillis: 3000 }, poolSize: 1 })
-    return sql.version().finally(() => sql.close())
-  },
-  'objects file-system': async (folder) => {
-    const { openFileSystemObjects } = await import('@soma/ports/objects/file-system')
-    const objects = await openFileSystemObjects({ directory: folder })
-    const { digest } = await objects.put('doctor', Buffer.from('doctor'), 'text/plain')
-    await objects.get('doctor', digest)
-    await objects.close()
-    return `node ${process.versions.node}`
-  },
-  'vectors lancedb': async (folder) => {
-    const { openLanceVectors } = await import('@soma/ports/vectors/lancedb')
-    const vectors = await openLanceVectors({ directory: folder })
-    await vectors.ensureCollection('doctor', 'doctor', { dimensions: 2 }).finally(() => vectors.close())
-    return versionOf('@lancedb/lancedb')
-  },
-  'analytics chdb': async (folder) => {
-    const { openChdb } = await import('@soma/ports/analytics/chdb')
-    const analytics = await openChdb({ directory: folder })
-    return analytics.version().finally(() => analytics.close())
-  },
-  'policy wasm': async () => {
-    const { openWasmPolicy } = await import('@soma/ports/policy/wasm')
-    const policy = await openWasmPolicy()
-    return policy.version().finally(() => policy.close())
-  },
-}
-
-/** What rests on the database or the journal in it, and has no more to it. */
-const ON_SQL = ['workflows', 'events', 'locks', 'cache', 'broadcast', 'secrets']
-
-/** Tries every port of the configuration. */
+/**
+ * Opens every port with the driver of the configuration, as the server would, and asks what answers for its version. Embedded drivers
+ * do so in a folder that is thrown away, so a server that runs is not in the way.
+ */
 export async function checkPorts(config: Config): Promise<Finding[]> {
-  const sql = await probe('sql', config.sql.url ? 'postgres' : 'embedded', config)
-  const findings = [sql]
-  for (const [name, driver] of Object.entries(config.drivers)) {
-    if (ON_SQL.includes(name)) findings.push({ name, driver, ok: sql.ok, detail: 'on sql' })
-    else findings.push(await probe(name, driver, config))
-  }
-  return findings
-}
-
-async function probe(name: string, driver: string, config: Config): Promise<Finding> {
   const folder = await mkdtemp(join(tmpdir(), 'soma-doctor-'))
-  const began = performance.now()
+  let sql: Sql | undefined
+  const database = await find('sql', config.sql.url ? 'postgres' : 'embedded', async () => {
+    sql = await openSql(config, folder)
+    return sql
+  })
   try {
-    const version = await PROBES[`${name} ${driver}`]?.(folder, config)
-    return { name, driver, ok: true, version, milliseconds: Math.round(performance.now() - began) }
-  } catch (error) {
-    const [detail] = (error as Error).message.split('\n')
-    return { name, driver, ok: false, detail, fix: fixOf(name, driver) }
+    const findings = [database]
+    for (const port of PORTS) findings.push(await checkPort(port, config, folder, sql))
+    return findings
   } finally {
+    await sql?.close()
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-function fixOf(name: string, driver: string): string {
-  if (name === 'sql' && driver === 'postgres') return 'Start the PostgreSQL that SOMA_SQL_URL leads to, or unset it for the embedded one.'
-  return 'Run "npm install" again; its install scripts must be allowed to run.'
+async function checkPort(port: PortName, config: Config, data: string, sql: Sql | undefined): Promise<Finding> {
+  const driver = config.drivers[port]
+  if (!sql) return { name: port, driver, ok: false, detail: 'not tried: there is no database' }
+  const journal = await openPostgresJournal(sql)
+  const ground: Ground = { config, data, sql, journal, logger: SILENT }
+  try {
+    let close = async (): Promise<void> => undefined
+    const finding = await find(port, driver, async () => {
+      const opened = await openPort(port, ground)
+      close = () => ('stop' in opened ? opened.stop() : opened.close())
+      return opened
+    })
+    await close()
+    return finding
+  } finally {
+    await journal.close()
+  }
 }
 
-/** Of a library that tells no version itself: what the ports ask for, which is exact. */
-async function versionOf(packageName: string): Promise<string> {
-  const text = await readFile(new URL('../../packages/ports/package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { dependencies: Record<string, string> }).dependencies[packageName] ?? ''
+/** The version is asked for twice: the first answer pays for the connection, the second tells the latency. */
+async function find(name: string, driver: string, open: () => Promise<{ version(): Promise<string> }>): Promise<Finding> {
+  const asked = (async (): Promise<Finding> => {
+    const opened = await open()
+    await opened.version()
+    const began = performance.now()
+    const version = await opened.version()
+    return { name, driver, ok: true, version, milliseconds: Math.round((performance.now() - began) * 10) / 10 }
+  })()
+  try {
+    return await Promise.race([asked, givingUp()])
+  } catch (error) {
+    const [detail] = (error as Error).message.split('\n')
+    return { name, driver, ok: false, detail, fix: fixOf(name, driver) }
+  }
 }
+
+function givingUp(): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    setTimeout(() => reject(new Error(`no answer in ${PATIENCE_MILLISECONDS / 1000} s`)), PATIENCE_MILLISECONDS).unref()
+  })
+}
+
+const REINSTALL = 'Run "npm install" again; its install scripts must be allowed to run.'
+const INSTEAD = (variable: string, port: string, embedded: string) =>
+  `Start the server that ${variable} names (here: npm run stack -- up), or set SOMA_DRIVERS_${port}=${embedded}.`
+
+/** What to do when a real server can't be reached: which setting leads to it, and what stands in for it. */
+const FIXES: Readonly<Record<string, string>> = {
+  'sql postgres': 'Start the PostgreSQL that SOMA_SQL_URL leads to, or unset it for the embedded one.',
+  'workflows temporal': INSTEAD('SOMA_TEMPORAL_ADDRESS', 'WORKFLOWS', 'journal'),
+  'events kafka': INSTEAD('SOMA_KAFKA_BROKERS', 'EVENTS', 'journal'),
+  'locks redis': INSTEAD('SOMA_REDIS_URL or SOMA_REDIS_SENTINELS', 'LOCKS', 'postgres'),
+  'cache redis': INSTEAD('SOMA_REDIS_URL or SOMA_REDIS_SENTINELS', 'CACHE', 'postgres'),
+  'broadcast redis': INSTEAD('SOMA_REDIS_URL or SOMA_REDIS_SENTINELS', 'BROADCAST', 'postgres'),
+  'objects s3': INSTEAD('SOMA_S3_ENDPOINT', 'OBJECTS', 'file-system'),
+  'vectors qdrant': INSTEAD('SOMA_QDRANT_URL', 'VECTORS', 'lancedb'),
+  'analytics clickhouse': INSTEAD('SOMA_CLICKHOUSE_URL', 'ANALYTICS', 'chdb'),
+  'policy opa': INSTEAD('SOMA_OPA_URL', 'POLICY', 'wasm'),
+  'secrets vault': INSTEAD('SOMA_VAULT_URL', 'SECRETS', 'postgres'),
+  'models openai': INSTEAD('SOMA_MODELS_URL', 'MODELS', 'none'),
+}
+
+function fixOf(name: string, driver: string): string {
+  return FIXES[`${name} ${driver}`] ?? REINSTALL
+}
+
+const SILENT: Ground['logger'] = { error: () => undefined, warn: () => undefined }

@@ -61,7 +61,10 @@ function sectionLines({ terminal: { paint, width, hasUnicode } }: Session, { tit
   }
   const lines = findings.flatMap((finding) => {
     const { name, driver, version, milliseconds, detail, fix } = finding
-    const facts = [driver, version, milliseconds === undefined ? '' : `${milliseconds} ms`, detail].filter(Boolean).join('  ')
+    const latency = milliseconds === undefined ? '' : `${milliseconds} ms`
+    const facts = driver
+      ? [pad(driver, 11), pad(truncate(version ?? '', 20), 20), latency, detail].filter(Boolean).join('  ')
+      : [version, latency, detail].filter(Boolean).join('  ')
     return [
       `  ${sign(finding)} ${pad(name, 12)} ${truncate(facts, width - 17)}`,
       ...(fix && !finding.ok ? paragraph(fix, width, 17).map(paint.cyan) : []),

@@ -87,13 +87,24 @@ const DRIVERS: Openers = {
   },
 }
 
-/** Every port that a driver can be chosen for, in the order they are opened and shown. */
-export const PORTS = Object.keys(DRIVERS) as (keyof Ports)[]
+export type PortName = keyof Ports
+/** Every port that a driver can be chosen for. */
+export const PORTS = Object.keys(DRIVERS) as PortName[]
 
 /** Opens a port with the driver that the configuration names. */
-export function openPort<Port extends keyof Ports>(port: Port, ground: Ground): Promise<Ports[Port]> {
+export function openPort<Port extends PortName>(port: Port, ground: Ground): Promise<Ports[Port]> {
   const openers: Partial<Record<string, (ground: Ground) => Promise<Ports[Port]>>> = DRIVERS[port]
   const open = openers[ground.config.drivers[port]]
   // The schema allows only names that stand above.
   return (open as NonNullable<typeof open>)(ground)
+}
+
+/** The database: a server that the configuration names, or the embedded one in the data folder. */
+export async function openSql(config: Config, data: string): Promise<Sql> {
+  if (config.sql.url) {
+    const { openPostgres } = await import('@soma/ports/sql/postgres')
+    return openPostgres({ connection: { connectionString: config.sql.url }, poolSize: config.sql.poolSize })
+  }
+  const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
+  return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize: config.sql.poolSize })
 }

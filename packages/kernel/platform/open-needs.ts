@@ -1,6 +1,4 @@
-import { join } from 'node:path'
 import type { Adapter } from '@soma/contracts/operation'
-import type { Sql } from '@soma/ports/sql/port'
 import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
 import { openApprovals } from '../approvals/approvals.ts'
@@ -17,7 +15,7 @@ import { createLedger } from '../ledger/ledger.ts'
 import type { DataDirectory } from '../lifecycle/data-directory.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { type Ground, openPort } from './drivers.ts'
+import { type Ground, openPort, openSql } from './drivers.ts'
 
 /** The most that a tool may read from one answer, in bytes, and wait for it. */
 const EGRESS_LIMITS = { maxBytes: 64 * 1024 * 1024, timeoutMilliseconds: 60_000, maxRedirects: 5 }
@@ -113,14 +111,4 @@ async function openWanted(
     needs.workflows = workflows
   }
   return needs
-}
-
-/** The database: a server that the configuration names, or the embedded one in the data folder. */
-export async function openSql(config: Config, data: string): Promise<Sql> {
-  if (config.sql.url) {
-    const { openPostgres } = await import('@soma/ports/sql/postgres')
-    return openPostgres({ connection: { connectionString: config.sql.url }, poolSize: config.sql.poolSize })
-  }
-  const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
-  return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize: config.sql.poolSize })
 }
