@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as pass } from 'node:timers/promises'
-import getPort from 'get-port'
+import getPort, { clearLockedPorts } from 'get-port'
 import { type Cache, openCache } from './cache.ts'
 import { withLock } from './lock.ts'
 import { isAlive } from './process-identity.ts'
@@ -174,6 +174,8 @@ async function stop(server: Server, state: State, signal?: NodeJS.Signals, progr
 
 /** The ports of the last time, unless somebody else has taken one meanwhile: clients find a restarted server where it was. */
 async function choosePorts(server: Server, last: Record<string, number>): Promise<Record<string, number>> {
+  // It would keep a port from its own server for half a minute.
+  clearLockedPorts()
   const ports: Record<string, number> = {}
   for (const name of server.ports) ports[name] = await getPort({ host: '127.0.0.1', port: last[name], exclude: Object.values(ports) })
   return ports
