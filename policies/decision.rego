@@ -1,9 +1,11 @@
 # One evaluator for every constitution. The rules are data, compiled by packages/ports/policy/compile.ts:
 #
-#   data.version                     digest of the rules; part of every decision
-#   data.rules[<pattern>][<effect>]  the rules for actions that the pattern covers, e.g. data.rules["tool.git.*"].write
+#   data.soma.policies[<version>].version                   digest of the rules; part of every decision
+#   data.soma.policies[<version>].rules[<pattern>][<effect>]  the rules for actions that the pattern covers, e.g. "tool.git.*", write
 #
-# Only the patterns that cover the action's own name are looked up, so the number of rules hardly matters.
+# The question names the version, so several can be there at once: each tenant's, and the one that is being replaced. There is no
+# decision by a version that is not there. Only the patterns that cover the action's own name are looked up, so the number of rules
+# hardly matters; and data is always read by its full path, because OPA would copy all of a document that a rule gives a name.
 # A question without principal, capability, name or effect gets a denial or no decision, never an allow.
 package soma.decision
 
@@ -14,7 +16,7 @@ decision := {
 	"reasons": outcome.reasons,
 	"score": outcome.score,
 	"obligations": outcome.obligations,
-	"policy": data.version,
+	"policy": data.soma.policies[input.policy].version,
 }
 
 # Deny wins over needs_approval wins over allow; what nothing allows is denied. Each branch that lets an action go ahead
@@ -62,7 +64,7 @@ may_go_ahead if {
 
 matched := [rule |
 	some pattern in covering(input.action.name)
-	some rule in data.rules[pattern][input.action.effect]
+	some rule in data.soma.policies[input.policy].rules[pattern][input.action.effect]
 	covered(rule.capabilities)
 	every condition in rule.when { holds(condition) }
 ]

@@ -11,15 +11,17 @@ ask := object.union(rule("ask", "needs_approval"), {"weight": 0.5})
 never := rule("never", "deny")
 
 question := {
+	"policy": "sha256:test",
 	"principal": {"id": "user:ada", "kind": "user", "tenant": "acme", "capabilities": ["tool.*"], "within": [["*"]]},
 	"action": {"name": "tool.git.commit", "capability": "tool.git.write", "effect": "write", "resource": {"path": "src/a.ts", "size": 7, "host": "[fd00::1]"}},
 	"context": {"labels": ["untrusted"], "approvals": [], "at": "2026-01-01T00:00:00Z"},
 }
 
+only_may := {"sha256:test": {"version": "sha256:test", "rules": {"*": {"write": [may]}}}}
+
 decide(rules, changes) := result if {
 	result := decision.decision with input as object.union(question, changes)
-		with data.rules as {"tool.*": {"write": rules}}
-		with data.version as "sha256:test"
+		with data.soma.policies as {"sha256:test": {"version": "sha256:test", "rules": {"tool.*": {"write": rules}}}}
 }
 
 holds(condition) if {
@@ -38,6 +40,13 @@ test_deny_wins_over_needs_approval_wins_over_allow if {
 	decide([may, ask], {}).score == 0.5
 	decide([may], {}).verdict == "allow"
 	decide([may], {}).score == 1
+}
+
+test_no_decision_by_a_version_that_is_not_there if {
+	not decision.decision with input as object.union(question, {"policy": "sha256:other"})
+		with data.soma.policies as only_may
+	not decision.decision with input as object.remove(question, ["policy"])
+		with data.soma.policies as only_may
 }
 
 test_what_nothing_allows_is_denied if {
@@ -64,12 +73,10 @@ test_no_allow_by_omission if {
 	every key in ["capabilities", "within"] {
 		principal := object.remove(question.principal, [key])
 		decision.decision.verdict == "deny" with input as object.union(object.remove(question, ["principal"]), {"principal": principal})
-			with data.rules as {"*": {"write": [may]}}
-			with data.version as "sha256:test"
+			with data.soma.policies as only_may
 	}
 	not decision.decision with input as object.remove(question, ["principal"])
-		with data.rules as {"*": {"write": [may]}}
-		with data.version as "sha256:test"
+		with data.soma.policies as only_may
 }
 
 test_covering_goes_from_the_widest_to_the_name if {
