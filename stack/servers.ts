@@ -1,6 +1,11 @@
 import type { Server } from './server.ts'
+import { kafka } from './servers/kafka.ts'
+import { minio } from './servers/minio.ts'
+import { opa } from './servers/opa.ts'
 import { postgres } from './servers/postgres.ts'
+import { redis } from './servers/redis.ts'
+import { temporal } from './servers/temporal.ts'
 import { toxiproxy } from './servers/toxiproxy.ts'
 
 /** Every server of the stack, in the order in which they may start. */
-export const SERVERS: readonly Server[] = [toxiproxy, postgres]
+export const SERVERS: readonly Server[] = [toxiproxy, postgres, redis, minio, kafka, temporal, opa]
