@@ -63,6 +63,7 @@ const DRIVERS: Openers = {
   objects: {
     'file-system': async ({ data }) =>
       (await import('@soma/ports/objects/file-system')).openFileSystemObjects({ directory: join(data, 'objects') }),
+    s3: async ({ config }) => (await import('@soma/ports/objects/s3')).openS3Objects(config.s3),
   },
   vectors: {
     lancedb: async ({ data }) => (await import('@soma/ports/vectors/lancedb')).openLanceVectors({ directory: join(data, 'vectors') }),
