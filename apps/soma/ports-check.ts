@@ -108,7 +108,8 @@ const FIXES: Readonly<Record<string, string>> = {
   'models openai': INSTEAD('SOMA_MODELS_URL', 'MODELS', 'none'),
 }
 
-function fixOf(name: string, driver: string): string {
+/** What to do about a port that is not well. */
+export function fixOf(name: string, driver: string): string {
   return FIXES[`${name} ${driver}`] ?? REINSTALL
 }
 

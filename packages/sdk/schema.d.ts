@@ -96,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Which driver stands behind each port, and what is stopped */
+        /** What stands behind each port of this process and how it is, and what is stopped */
         get: operations["http.status.read"];
         put?: never;
         post?: never;
@@ -1031,10 +1031,18 @@ export interface operations {
                     "application/json": {
                         /** @enum {string} */
                         status: "ready" | "not_ready" | "stopping";
+                        /** @description What is not well but not required: some work waits or is refused. */
+                        degraded: string[];
                         checks: {
                             [key: string]: {
+                                driver: string;
+                                required: boolean;
                                 ok: boolean;
+                                /** @description As the server behind it says it. */
+                                version?: string;
+                                /** @description What is wrong. */
                                 detail?: string;
+                                /** @description How long the answer took. */
                                 milliseconds: number;
                             };
                         };
@@ -1053,10 +1061,18 @@ export interface operations {
                     "application/json": {
                         /** @enum {string} */
                         status: "ready" | "not_ready" | "stopping";
+                        /** @description What is not well but not required: some work waits or is refused. */
+                        degraded: string[];
                         checks: {
                             [key: string]: {
+                                driver: string;
+                                required: boolean;
                                 ok: boolean;
+                                /** @description As the server behind it says it. */
+                                version?: string;
+                                /** @description What is wrong. */
                                 detail?: string;
+                                /** @description How long the answer took. */
                                 milliseconds: number;
                             };
                         };
@@ -1169,13 +1185,18 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        drivers: {
-                            [key: string]: string;
-                        };
-                        sql: {
-                            driver: string;
-                            version: string;
-                            milliseconds: number;
+                        ports: {
+                            [key: string]: {
+                                driver: string;
+                                required: boolean;
+                                ok: boolean;
+                                /** @description As the server behind it says it. */
+                                version?: string;
+                                /** @description What is wrong. */
+                                detail?: string;
+                                /** @description How long the answer took. */
+                                milliseconds: number;
+                            };
                         };
                         killSwitches: number;
                         process: {
@@ -1513,6 +1534,7 @@ export interface operations {
                         capabilities: string[];
                         /** @default [] */
                         within: string[][];
+                        mfa?: boolean;
                     };
                 };
             };
@@ -1793,6 +1815,7 @@ export interface operations {
                         capabilities: string[];
                         /** @default [] */
                         within?: string[][];
+                        mfa?: boolean;
                     };
                     action: {
                         /** @description Dotted name: tool.git.log, deliverable.start, http.projects.create */

@@ -6,7 +6,7 @@ import { signCheckpoints } from './sign-checkpoints.ts'
 export const gatewayApi = defineService({
   name: 'gateway-api',
   summary: 'The platform as a whole: status and the audit ledger.',
-  needs: ['sql', 'ledger', 'kill'],
+  needs: ['sql', 'ledger', 'kill', 'dependencies'],
   routes(app, context) {
     statusRoutes(app, context)
     auditRoutes(app, context.ledger)

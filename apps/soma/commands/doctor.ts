@@ -6,7 +6,7 @@ import { Config } from '@soma/kernel/config/schema'
 import { answerOf } from '@soma/sdk/client'
 import { ADAPTERS } from '../adapters.ts'
 import { EXIT } from '../exit-codes.ts'
-import { checkPorts, type Finding } from '../ports-check.ts'
+import { checkPorts, type Finding, fixOf } from '../ports-check.ts'
 import type { Configure, Session } from '../session.ts'
 import { pad, paragraph, truncate } from '../text.ts'
 
@@ -125,10 +125,15 @@ async function checkServer(session: Session): Promise<Finding[]> {
     const began = performance.now()
     const status = await answerOf(client.GET('/v1/status'))
     const milliseconds = Math.round(performance.now() - began)
-    const { sql, killSwitches } = status
+    const { ports, killSwitches } = status
     return [
       { name: 'server', ok: true, version: status.process.node, milliseconds, detail: url },
-      { name: 'database', ok: true, driver: sql.driver, version: sql.version, milliseconds: Math.round(sql.milliseconds) },
+      ...Object.entries(ports).map(([name, { required, ...report }]) => ({
+        name,
+        isOptional: !required,
+        ...report,
+        fix: fixOf(name, report.driver),
+      })),
       ...(killSwitches > 0
         ? [{ name: 'kill switch', ok: false, isOptional: true, detail: `${killSwitches} on`, fix: `See: ${session.typed('kill --list')}` }]
         : []),

@@ -1,11 +1,9 @@
 import { ERROR_CODES, type ErrorCode, SomaError } from '@soma/contracts/errors'
 import { z } from 'zod'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { checkDependencies, type Dependency, DependencyReport } from './dependencies.ts'
 import { HTTP_STATUS } from './problem.ts'
 import type { ServiceApp } from './service.ts'
-
-/** Is what the server depends on there? Resolves, or rejects with what is wrong. */
-export type ReadinessCheck = () => Promise<unknown>
 
 export interface About {
   name: string
@@ -14,16 +12,18 @@ export interface About {
   instance: string
 }
 
-const CHECK_TIMEOUT = 2000
 const open = (name: string) => ({ action: { name, capability: 'public', effect: 'read', public: true }, rateLimit: false }) as const
 
-const CheckResult = z.object({ ok: z.boolean(), detail: z.string().optional(), milliseconds: z.number() })
-const Readiness = z.object({ status: z.enum(['ready', 'not_ready', 'stopping']), checks: z.record(z.string(), CheckResult) })
+const Readiness = z.object({
+  status: z.enum(['ready', 'not_ready', 'stopping']),
+  degraded: z.array(z.string()).describe('What is not well but not required: some work waits or is refused.'),
+  checks: z.record(z.string(), DependencyReport),
+})
 
 /** What every server answers to everybody: is it alive, is it ready, its figures, its version, and what its errors mean. */
 export function addPlatformRoutes(
   app: ServiceApp,
-  parts: { about: About; checks: Readonly<Record<string, ReadinessCheck>>; metrics: Metrics; services: readonly string[] },
+  parts: { about: About; dependencies: readonly Dependency[]; metrics: Metrics; services: readonly string[] },
 ): void {
   app.get(
     '/health',
@@ -41,12 +41,12 @@ export function addPlatformRoutes(
       schema: { summary: 'Can the server take work? Asks what it depends on.', response: { 200: Readiness, 503: Readiness } },
     },
     async (_request, reply) => {
-      const checks = Object.fromEntries(
-        await Promise.all(Object.entries(parts.checks).map(async ([name, check]) => [name, await checked(check)] as const)),
-      )
-      const isReady = Object.values(checks).every((check) => check.ok)
+      const checks = await checkDependencies(parts.dependencies)
+      const unwell = Object.entries(checks).filter(([, { ok }]) => !ok)
+      const isReady = unwell.every(([, { required }]) => !required)
       const status = app.stopping.aborted ? 'stopping' : isReady ? 'ready' : 'not_ready'
-      return reply.code(status === 'ready' ? 200 : 503).send({ status, checks })
+      const degraded = unwell.flatMap(([name, { required }]) => (required ? [] : [name]))
+      return reply.code(status === 'ready' ? 200 : 503).send({ status, degraded, checks })
     },
   )
 
@@ -91,22 +91,4 @@ export function addPlatformRoutes(
       return { code, meaning: ERROR_CODES[code as ErrorCode], status: HTTP_STATUS[code as ErrorCode] }
     },
   )
-}
-
-async function checked(check: ReadinessCheck): Promise<z.infer<typeof CheckResult>> {
-  const startedAt = performance.now()
-  const milliseconds = () => Math.round((performance.now() - startedAt) * 10) / 10
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new SomaError('dependency_unavailable', `no answer in ${CHECK_TIMEOUT / 1000} s`)), CHECK_TIMEOUT)
-  })
-  try {
-    await Promise.race([check(), timeout])
-    return { ok: true, milliseconds: milliseconds() }
-  } catch (error) {
-    // Only our own sentences are shown: a driver's may hold an address or a password.
-    return { ok: false, detail: SomaError.is(error) ? error.message : 'does not answer', milliseconds: milliseconds() }
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -7,6 +7,7 @@ import type { GateRequest } from '../gate/gate-request.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTracing } from '../telemetry/tracing.ts'
 import type { RouteAction } from './action.ts'
+import type { Dependency } from './dependencies.ts'
 import { PageQuery, page } from './pagination.ts'
 import type { Server } from './server.ts'
 import { sendEvents } from './server-sent-events.ts'
@@ -323,23 +324,32 @@ describe('telemetry', () => {
 })
 
 describe('probes', () => {
-  test('ready asks what it depends on and shows no driver’s words', async () => {
-    const checks = {
-      sql: async () => undefined,
-      policy: async () => Promise.reject(new Error(['postgres://soma', 'hunter2@db refused'].join(':'))),
-      secrets: async () => Promise.reject(new SomaError('dependency_unavailable', 'The vault is sealed.')),
-    }
-    server = await openTestServer([notes], { checks })
-    const answer = await server.app.inject('/ready')
-    expect(answer.statusCode).toBe(503)
-    expect(answer.json()).toMatchObject({
-      status: 'not_ready',
+  test('ready asks what it depends on, needs only what is required, and shows no driver’s words', async () => {
+    const dependency = (name: string, isRequired: boolean, version: () => Promise<string>): Dependency => ({
+      name,
+      driver: 'test',
+      isRequired,
+      version,
+    })
+    const sql = dependency('sql', true, async () => '18.4')
+    const locks = dependency('locks', false, async () => Promise.reject(new SomaError('dependency_unavailable', 'Redis is away.')))
+    const policy = dependency('policy', true, async () => Promise.reject(new Error(['redis://soma', 'hunter2@db refused'].join(':'))))
+    server = await openTestServer([notes], { dependencies: [sql, locks] })
+    const degraded = await server.app.inject('/ready')
+    expect(degraded.statusCode).toBe(200)
+    expect(degraded.json()).toMatchObject({
+      status: 'ready',
+      degraded: ['locks'],
       checks: {
-        sql: { ok: true },
-        policy: { ok: false, detail: 'does not answer' },
-        secrets: { ok: false, detail: 'The vault is sealed.' },
+        sql: { ok: true, driver: 'test', version: '18.4', required: true },
+        locks: { ok: false, detail: 'Redis is away.', required: false },
       },
     })
+    await server.close()
+    server = await openTestServer([notes], { dependencies: [sql, policy] })
+    const answer = await server.app.inject('/ready')
+    expect(answer.statusCode).toBe(503)
+    expect(answer.json()).toMatchObject({ status: 'not_ready', checks: { policy: { ok: false, detail: 'does not answer' } } })
     expect(answer.body).not.toContain('hunter2')
     expect((await server.app.inject('/health')).json()).toEqual({ status: 'ok' })
     expect((await server.app.inject('/version')).json()).toMatchObject({ name: 'soma', version: '0.0.0', services: ['notes'] })

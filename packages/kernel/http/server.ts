@@ -12,12 +12,13 @@ import { listen } from '../lifecycle/listen.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import { actionOf, type HttpGate, type RouteAction } from './action.ts'
+import type { Dependency } from './dependencies.ts'
 import { forward } from './forward.ts'
 import type { IdempotencyStore } from './idempotency.ts'
 import { addIdempotentWrites } from './idempotent-writes.ts'
 import { allowedMethods, type KnownRoute } from './method-not-allowed.ts'
 import { addOpenApi, assertUniqueOperations } from './openapi.ts'
-import { type About, addPlatformRoutes, type ReadinessCheck } from './platform-routes.ts'
+import { type About, addPlatformRoutes } from './platform-routes.ts'
 import { problemHeaders, problemOf } from './problem.ts'
 import { type Authenticate, addRequestLife, callerOf, isAuthenticated, isPlatform, isProbe, pathOf, principalOf } from './request-life.ts'
 import type { Needs, Service, ServiceApp, ServiceContext } from './service.ts'
@@ -34,7 +35,7 @@ export interface ServerParts {
   logger: FastifyBaseLogger
   idempotency: IdempotencyStore
   /** What /ready asks, by name. */
-  checks?: Readonly<Record<string, ReadinessCheck>>
+  dependencies?: readonly Dependency[]
 }
 
 export interface Server {
@@ -84,7 +85,7 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   await app.register(async (scope) => {
     addPlatformRoutes(scope.withTypeProvider<ZodTypeProvider>(), {
       about,
-      checks: parts.checks ?? {},
+      dependencies: parts.dependencies ?? [],
       metrics: telemetry.metrics,
       services: services.map((service) => service.name),
     })
@@ -131,6 +132,8 @@ function newApp(config: Config, logger: FastifyBaseLogger): ServiceApp {
     bodyLimit: config.http.bodyLimitBytes,
     requestTimeout: config.http.requestTimeoutSeconds * 1000,
     trustProxy: config.http.trustProxy,
+    // A service may wait for a slow disk or server while it starts; what really hangs is seen by whoever started us.
+    pluginTimeout: 0,
     // Our own hook answers then, with a problem instead of a bare line.
     return503OnClosing: false,
     requestIdHeader: false,

@@ -28,6 +28,7 @@ import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
+import type { Dependency } from './dependencies.ts'
 
 /** What a service may ask for by name. Only what some service needs is opened. What the kernel offers beyond the ports is added here. */
 export interface Needs {
@@ -52,6 +53,8 @@ export interface Needs {
   ledger: Ledger
   keys: Keys
   tokens: TokenIssuer
+  /** What this process opened, and whether it answers. */
+  dependencies: readonly Dependency[]
 }
 export type Need = keyof Needs
 

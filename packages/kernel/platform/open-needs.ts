@@ -8,6 +8,7 @@ import type { Config } from '../config/schema.ts'
 import { createEgress } from '../egress/egress.ts'
 import { createDecisionLog } from '../gate/decision-log.ts'
 import { createGate, type PolicySource } from '../gate/gate.ts'
+import type { Dependency } from '../http/dependencies.ts'
 import type { Need, Needs } from '../http/service.ts'
 import { createKeys } from '../keys/keys.ts'
 import { openKillSwitches } from '../kill/kill-switches.ts'
@@ -15,7 +16,7 @@ import { createLedger } from '../ledger/ledger.ts'
 import type { DataDirectory } from '../lifecycle/data-directory.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { type Ground, openPort, openSql } from './drivers.ts'
+import { type Ground, openPort, openSql, type PortName } from './drivers.ts'
 
 /** The most that a tool may read from one answer, in bytes, and wait for it. */
 const EGRESS_LIMITS = { maxBytes: 64 * 1024 * 1024, timeoutMilliseconds: 60_000, maxRedirects: 5 }
@@ -36,19 +37,22 @@ export interface OpenNeedsOptions {
  */
 export async function openNeeds(
   options: OpenNeedsOptions,
-): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens'>> {
+): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens' | 'dependencies'>> {
   const { config, data, lifecycle } = options
   const sql = await openSql(config, data.path)
   lifecycle.onStop('database', () => sql.close())
   const { openPostgresJournal } = await import('@soma/ports/journal/postgres')
   const journal = await openPostgresJournal(sql)
   lifecycle.onStop('journal', () => journal.close())
+  const dependencies: Dependency[] = [dependencyOf('sql', config.sql.url ? 'postgres' : 'embedded', sql)]
   const ground: Ground = { config, data: data.path, sql, journal, logger: options.logger }
   const [broadcast, secrets, policy] = await Promise.all([
     openPort('broadcast', ground),
     openPort('secrets', ground),
     openPort('policy', ground),
   ])
+  for (const [name, port] of Object.entries({ broadcast, secrets, policy }))
+    dependencies.push(dependencyOf(name, config.drivers[name as PortName], port))
   lifecycle.onStop('policy', () => policy.close())
   lifecycle.onStop('secrets', () => secrets.close())
   lifecycle.onStop('broadcast', () => broadcast.close())
@@ -67,15 +71,15 @@ export async function openNeeds(
   const [budgets, approvals, tokens, ledgerKey] = await Promise.all([
     openBudgets(sql),
     openApprovals({ sql, journal }),
-    keys.signingKey('tokens').then(({ privateKey }) => createTokenIssuer({ issuer: config.auth.issuer, privateKey })),
+    keys.signingKey('tokens').then(({ privateKey }) => createTokenIssuer({ privateKey })),
     keys.signingKey('ledger'),
   ])
   const ledger = createLedger({ journal, sql, key: ledgerKey })
-  const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger }
+  const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger, dependencies }
   return { ...always, ...(await openWanted(always, ground, options)) }
 }
 
-type Always = Pick<Needs, 'sql' | 'journal' | 'kill' | 'gate' | 'budgets' | 'approvals'>
+type Always = Pick<Needs, 'sql' | 'journal' | 'kill' | 'gate' | 'budgets' | 'approvals'> & { dependencies: Dependency[] }
 
 async function openWanted(
   always: Always,
@@ -89,12 +93,19 @@ async function openWanted(
     return port
   }
 
-  if (wants('locks')) needs.locks = closing('locks', await openPort('locks', ground))
-  if (wants('cache')) needs.cache = closing('cache', await openPort('cache', ground))
-  if (wants('events')) needs.events = closing('events', await openPort('events', ground))
-  if (wants('objects', 'performAction')) needs.objects = closing('objects', await openPort('objects', ground))
-  if (wants('vectors')) needs.vectors = closing('vectors', await openPort('vectors', ground))
-  if (wants('analytics')) needs.analytics = closing('analytics', await openPort('analytics', ground))
+  const opened = async <Port extends PortName>(port: Port) => {
+    const driver = await openPort(port, ground)
+    always.dependencies.push(dependencyOf(port, config.drivers[port], driver))
+    lifecycle.onStop(port, () => ('stop' in driver ? driver.stop() : driver.close()))
+    return driver
+  }
+
+  if (wants('locks')) needs.locks = await opened('locks')
+  if (wants('cache')) needs.cache = await opened('cache')
+  if (wants('events')) needs.events = await opened('events')
+  if (wants('objects', 'performAction')) needs.objects = await opened('objects')
+  if (wants('vectors')) needs.vectors = await opened('vectors')
+  if (wants('analytics')) needs.analytics = await opened('analytics')
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
@@ -105,10 +116,13 @@ async function openWanted(
       egress,
     })
   }
-  if (wants('workflows')) {
-    const workflows = await openPort('workflows', ground)
-    lifecycle.onStop('workflows', () => workflows.stop())
-    needs.workflows = workflows
-  }
+  if (wants('workflows')) needs.workflows = await opened('workflows')
   return needs
+}
+
+/** What must answer for any request to be answered rightly: where everything is kept, and who decides. */
+const REQUIRED: ReadonlySet<string> = new Set(['sql', 'policy'])
+
+function dependencyOf(name: string, driver: string, port: { version(): Promise<string> }): Dependency {
+  return { name, driver, isRequired: REQUIRED.has(name), version: () => port.version() }
 }
