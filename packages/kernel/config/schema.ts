@@ -72,6 +72,11 @@ const servers = {
       username: z.string().min(1).optional().describe('User of the servers behind the Sentinels.'),
       password: secret('Password of the servers behind the Sentinels.').optional(),
       sentinelPassword: secret('Password of the Sentinels themselves.').optional(),
+      prefix: z
+        .string()
+        .regex(/^[\w.-]+$/, 'may hold letters, digits, _, . and -')
+        .default('soma')
+        .describe('Stands before every key and channel. Platforms that share a server need one each.'),
     })
     .prefault({}),
   kafka: z

@@ -7,6 +7,7 @@ import type { Journal } from '@soma/ports/journal/port'
 import type { Locks } from '@soma/ports/locks/port'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Policy } from '@soma/ports/policy/port'
+import type { Redis } from '@soma/ports/redis/redis'
 import type { Secrets } from '@soma/ports/secrets/port'
 import type { Sql } from '@soma/ports/sql/port'
 import type { Vectors } from '@soma/ports/vectors/port'
@@ -53,12 +54,15 @@ const DRIVERS: Openers = {
   },
   locks: {
     postgres: async ({ sql }) => (await import('@soma/ports/locks/postgres')).openPostgresLocks(sql),
+    redis: ({ sql, config }) => onRedis(config, async (redis) => (await import('@soma/ports/locks/redis')).openRedisLocks({ redis, sql })),
   },
   cache: {
     postgres: async ({ sql }) => (await import('@soma/ports/cache/postgres')).openPostgresCache(sql),
+    redis: ({ config }) => onRedis(config, async (redis) => (await import('@soma/ports/cache/redis')).openRedisCache(redis)),
   },
   broadcast: {
     postgres: async ({ sql }) => (await import('@soma/ports/broadcast/postgres')).openPostgresBroadcast(sql),
+    redis: ({ config }) => onRedis(config, async (redis) => (await import('@soma/ports/broadcast/redis')).openRedisBroadcast(redis)),
   },
   objects: {
     'file-system': async ({ data }) =>
@@ -108,4 +112,16 @@ export async function openSql(config: Config, data: string): Promise<Sql> {
   }
   const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
   return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize: config.sql.poolSize })
+}
+
+/** Locks, cache and broadcast of one process share their connections. */
+async function onRedis<Port>(config: Config, open: (redis: Redis) => Promise<Port>): Promise<Port> {
+  const { shareRedis } = await import('@soma/ports/redis/redis')
+  const redis = await shareRedis(config.redis)
+  try {
+    return await open(redis)
+  } catch (error) {
+    redis.close()
+    throw error
+  }
 }

@@ -2,6 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { requireJson, requireName } from '@soma/contracts/requirements'
 import type { Migration, Sql } from '../sql/port.ts'
 import type { Broadcast } from './port.ts'
+import { asError, warnIfThrows } from './warn-if-throws.ts'
 
 const CHANNEL = 'soma_broadcast'
 /** NOTIFY refuses payloads of 8000 bytes and more. */
@@ -117,16 +118,4 @@ async function readLargeMessage(sql: Sql, id: string): Promise<{ channel: string
   const { rows } = await sql.pool.query('select message from broadcast.large_messages where id = $1', [id])
   const row = rows[0] as { message: string } | undefined
   return row && (JSON.parse(row.message) as { channel: string; message: unknown })
-}
-
-function warnIfThrows(work: () => void): void {
-  try {
-    work()
-  } catch (error) {
-    process.emitWarning(asError(error))
-  }
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }

@@ -4,6 +4,7 @@ import { requireJson, requireName, requireTenant, requireTimeToLive } from '@som
 import { LRUCache } from 'lru-cache'
 import type { Migration, Sql } from '../sql/port.ts'
 import type { Cache } from './port.ts'
+import { requireStep } from './rules.ts'
 
 const CHANGED = 'soma_cache'
 const MEMORY_BYTES = 32 * 1024 * 1024
@@ -149,8 +150,7 @@ export async function openPostgresCache(sql: Sql, options: PostgresCacheOptions 
     increment: async (tenant, key, by, ttlMilliseconds) => {
       entryId(tenant, key)
       requireTimeToLive(`ttlMilliseconds of the counter "${key}"`, ttlMilliseconds)
-      if (!Number.isSafeInteger(by))
-        throw new SomaError('invalid_input', `The counter "${key}" can not grow by ${by}. Use a whole number.`, { by })
+      requireStep(key, by)
       const { rows } = await sql.pool.query({
         name: 'cache-add',
         text: 'select cache.add($1, $2, $3, $4) as total',

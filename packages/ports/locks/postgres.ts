@@ -1,42 +1,16 @@
-import { hostname } from 'node:os'
 import { SomaError } from '@soma/contracts/errors'
-import { requireName, requireTimeToLive } from '@soma/contracts/requirements'
-import type { Migration, Sql } from '../sql/port.ts'
+import { requireName } from '@soma/contracts/requirements'
+import type { Sql } from '../sql/port.ts'
+import { LOCKS_MIGRATIONS } from './migrations.ts'
 import type { Lease, Locks } from './port.ts'
+import { requireLock, requirePatience, thisProcess } from './rules.ts'
 import { createWaitingLines } from './waiting-lines.ts'
 
 const RELEASED = 'soma_locks'
 
-const MIGRATIONS: Migration[] = [
-  {
-    name: '001-leases',
-    // The token is drawn in an UPDATE, that is after the row is locked, and never in the INSERT: drawn earlier, a holder that was
-    // slow to insert could get a lower token than one who held the lock before it.
-    up: `
-      create table leases (name text primary key, holder text not null, token bigint not null, expires_at timestamptz not null);
-      create sequence tokens;
-      create function take(wanted text, by_holder text, ttl_milliseconds bigint, out taken bigint, out free_in_milliseconds double precision)
-      language plpgsql as $$
-      begin
-        loop
-          update locks.leases
-            set holder = by_holder, token = nextval('locks.tokens'), expires_at = clock_timestamp() + ttl_milliseconds * interval '1 millisecond'
-            where name = wanted and expires_at <= clock_timestamp()
-            returning token into taken;
-          exit when found;
-          insert into locks.leases values (wanted, by_holder, 0, '-infinity') on conflict (name) do nothing;
-          if not found then
-            select extract(epoch from expires_at - clock_timestamp()) * 1000 into free_in_milliseconds from locks.leases where name = wanted;
-            exit when free_in_milliseconds > 0;
-          end if;
-        end loop;
-      end $$`,
-  },
-]
-
 /** The locks port on PostgreSQL. Time is the database's, so machines whose clocks differ agree on when a lease ran out. */
 export async function openPostgresLocks(sql: Sql): Promise<Locks> {
-  await sql.migrate('locks', MIGRATIONS)
+  await sql.migrate('locks', LOCKS_MIGRATIONS)
   // A release deletes its row; these are of holders that died.
   await sql.pool.query(`delete from locks.leases where expires_at < clock_timestamp() - interval '1 day'`)
   const lines = createWaitingLines()
@@ -77,9 +51,7 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
     },
     acquire: async (name, { ttlMilliseconds, waitMilliseconds, holder = thisProcess() }) => {
       requireLock(name, ttlMilliseconds, holder)
-      if (!(waitMilliseconds >= 0)) {
-        throw new SomaError('invalid_input', `waitMilliseconds is ${waitMilliseconds}; it must be 0 or more.`, { waitMilliseconds })
-      }
+      requirePatience(waitMilliseconds)
       const deadline = performance.now() + waitMilliseconds
       refuseWhenClosed(name)
       await listenForReleases()
@@ -135,14 +107,4 @@ function createLease(sql: Sql, name: string, token: bigint, ttlMilliseconds: num
       )
     },
   }
-}
-
-function requireLock(name: string, ttlMilliseconds: number, holder: string): void {
-  requireName('lock name', name)
-  requireName('lock holder', holder)
-  requireTimeToLive(`ttlMilliseconds of the lock "${name}"`, ttlMilliseconds)
-}
-
-function thisProcess(): string {
-  return `${hostname()}:${process.pid}`
 }
