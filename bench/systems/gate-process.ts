@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { type Constitution, Rule } from '@soma/contracts/constitution'
 import { createAuthenticate } from '@soma/kernel/auth/authenticate'
-import { createTokenIssuer, createTokenVerifier } from '@soma/kernel/auth/tokens'
+import { createTokenIssuer, trustPlatform } from '@soma/kernel/auth/tokens'
+import { createTokenVerifier } from '@soma/kernel/auth/verify-token'
 import { Config } from '@soma/kernel/config/schema'
 import { createDecisionLog } from '@soma/kernel/gate/decision-log'
 import { createGate } from '@soma/kernel/gate/gate'
@@ -56,8 +57,8 @@ const decisions = createDecisionLog(journal)
 const gate = createGate({ policy, source: { read: async () => data }, kill, decisions })
 
 const { privateKey } = generateKeyPairSync('ed25519')
-const tokens = await createTokenIssuer({ issuer: config.auth.issuer, privateKey })
-const { issuer, audience } = config.auth
+const tokens = await createTokenIssuer({ privateKey })
+const { audience } = config.auth
 const telemetry = {
   metrics: createMetrics(),
   tracing: await createTracing({ version: 'bench', recentSpans: config.telemetry.recentSpans }),
@@ -101,7 +102,7 @@ const server = await createServer({
   contextFor: () => context as ServiceContext & Needs,
   authenticate: createAuthenticate({
     apiKey: () => Promise.reject(new Error('The benchmark shows tokens.')),
-    token: createTokenVerifier({ issuer, audience, keys: tokens.jwks }),
+    token: createTokenVerifier([trustPlatform(tokens)], audience),
   }),
   async gate(request) {
     const before = performance.now()

@@ -15,6 +15,8 @@ export const Principal = z.object({
   capabilities: z.array(z.string()),
   /** Further limits, each a list of capability patterns that must also allow the action: the persona's and the capsule's permissions. */
   within: z.array(z.array(z.string())).default([]),
+  /** True when the person showed a second factor at sign-in. Absent: nobody said so, which counts as no. */
+  mfa: z.boolean().optional(),
 })
 export type Principal = z.infer<typeof Principal>
 

@@ -1,10 +1,9 @@
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Principal } from '@soma/contracts/tenant'
 import { exportJWK, exportSPKI, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { createTokenIssuer, createTokenVerifier, type TokenIssuer } from './tokens.ts'
+import { createTokenIssuer, type TokenIssuer, trustPlatform } from './tokens.ts'
+import { createTokenVerifier } from './verify-token.ts'
 
 const ada: Principal = { id: 'user:ada', kind: 'user', tenant: 'acme', capabilities: ['tool.*'], within: [['tool.git.*']] }
 const CLAIMS = { sub: 'user:ada', kind: 'user', tenant: 'acme', capabilities: ['*'], within: [] }
@@ -15,9 +14,9 @@ let issuer: TokenIssuer
 let verify: (token: string) => Promise<Principal>
 let kid: string
 beforeAll(async () => {
-  issuer = await createTokenIssuer({ issuer: 'soma', privateKey })
+  issuer = await createTokenIssuer({ privateKey })
   kid = issuer.jwks.keys[0]?.kid as string
-  verify = createTokenVerifier({ issuer: 'soma', audience: 'api', keys: issuer.jwks })
+  verify = createTokenVerifier([trustPlatform(issuer)], 'api')
 })
 
 const now = () => Math.floor(Date.now() / 1000)
@@ -36,6 +35,8 @@ const FULL = () => ({ iss: 'soma', aud: 'api', exp: now() + 60, ...CLAIMS })
 
 test('a token brings its principal back, limits and all', async () => {
   expect(await verify(await issuer.issue(ada, { audience: 'api', ttlSeconds: 60 }))).toEqual(ada)
+  const sure = { ...ada, mfa: true }
+  expect(await verify(await issuer.issue(sure, { audience: 'api', ttlSeconds: 60 }))).toEqual(sure)
 })
 
 test('the published key is public', () => {
@@ -51,14 +52,10 @@ describe('refused', () => {
     for (const secret of [JSON.stringify(issuer.jwks.keys[0]), issuer.jwks.keys[0]?.x as string]) {
       const signed = raw({ alg: 'HS256', kid }, FULL()).slice(0, -1)
       const signature = createHmac('sha256', secret).update(signed).digest('base64url')
-      await expect(verify(`${signed}.${signature}`)).rejects.toThrow(refused(/not signed with one of EdDSA, RS256, ES256/))
+      await expect(verify(`${signed}.${signature}`)).rejects.toThrow(refused(/not signed with one of EdDSA, /))
     }
     const rsa = await generateKeyPair('RS256', { extractable: true })
-    const verifyRsa = createTokenVerifier({
-      issuer: 'soma',
-      audience: 'api',
-      keys: { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: 'rsa' }] },
-    })
+    const verifyRsa = createTokenVerifier([trustPlatform({ jwks: { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: 'rsa' }] } })], 'api')
     const signed = raw({ alg: 'HS256', kid: 'rsa' }, FULL()).slice(0, -1)
     const signature = createHmac('sha256', await exportSPKI(rsa.publicKey))
       .update(signed)
@@ -121,19 +118,7 @@ describe('refused', () => {
   })
 })
 
-test('keys can be read from where the issuer publishes them; when that is away, nobody gets in and nobody is called a liar', async () => {
-  const server = createServer((_request, response) => response.end(JSON.stringify(issuer.jwks))).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`)
-  const token = await issuer.issue(ada, { audience: 'api', ttlSeconds: 60 })
-  expect(await createTokenVerifier({ issuer: 'soma', audience: 'api', keys: url })(token)).toEqual(ada)
-  await new Promise((resolve) => server.close(resolve))
-  await expect(createTokenVerifier({ issuer: 'soma', audience: 'api', keys: url })(token)).rejects.toThrow(
-    expect.objectContaining({ code: 'dependency_unavailable' }),
-  )
-})
-
 test('only an Ed25519 key signs', async () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
-  await expect(createTokenIssuer({ issuer: 'soma', privateKey: rsa })).rejects.toThrow(expect.objectContaining({ code: 'invalid_input' }))
+  await expect(createTokenIssuer({ privateKey: rsa })).rejects.toThrow(expect.objectContaining({ code: 'invalid_input' }))
 })

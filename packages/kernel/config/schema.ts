@@ -1,8 +1,7 @@
 import { BudgetAmount } from '@soma/contracts/budget'
 import { z } from 'zod'
-
-const secret = (description: string) => z.string().min(1).describe(description).meta({ secret: true })
-const url = (description: string) => z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).describe(description)
+import { Auth } from './auth-schema.ts'
+import { secret, url } from './fields.ts'
 
 const Http = z.strictObject({
   host: z
@@ -103,6 +102,10 @@ const servers = {
     .strictObject({
       url: url('Open Policy Agent that loads its bundle from the policy-engine.').optional(),
       token: secret('Bearer token that it asks for.').optional(),
+      bundleHost: z.string().min(1).default('127.0.0.1').describe('Address on which the policy-engine serves the bundle to it.'),
+      bundlePort: z.number().int().min(0).max(65_535).default(8001).describe('Port for that.'),
+      bundleToken: secret('Bearer token that it shows there.').optional(),
+      signingKey: secret('Private ECDSA key on P-256 (PEM) that signs the bundle; it knows the public one.').optional(),
     })
     .prefault({}),
   s3: z
@@ -161,14 +164,7 @@ export const Config = z.strictObject({
     .prefault({}),
   drivers: Drivers.prefault({}),
   ...servers,
-  auth: z
-    .strictObject({
-      issuer: z.string().min(1).default('soma').describe('Issuer (iss) of the tokens that are accepted.'),
-      audience: z.string().min(1).default('soma').describe('Audience (aud) a token must name.'),
-      jwksUrl: url('Where the keys of another issuer are published. Without it the platform signs its own tokens.').optional(),
-      tokenTtlSeconds: z.number().int().min(60).max(86_400).default(3600).describe('How long a token of the platform is valid.'),
-    })
-    .prefault({}),
+  auth: Auth.prefault({}),
   capsules: z
     .strictObject({
       trustedKeys: z

@@ -2,7 +2,8 @@ import { generateKeyPairSync } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import Fastify from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createTokenIssuer, createTokenVerifier, type TokenIssuer } from '../auth/tokens.ts'
+import { createTokenIssuer, type TokenIssuer, trustPlatform } from '../auth/tokens.ts'
+import { createTokenVerifier } from '../auth/verify-token.ts'
 import type { ServiceApp } from '../http/service.ts'
 import { bodyOf, createInternalFetch, servicePrincipal } from './internal-fetch.ts'
 
@@ -28,7 +29,7 @@ beforeAll(async () => {
   app.get('/v1/problem', (_, reply) => reply.code(409).send({ code: 'conflict', detail: 'It is there already.', details: { id: 'x' } }))
   app.get('/v1/broken', (_, reply) => reply.code(502).type('text/html').send('<h1>Bad gateway</h1>'))
   await app.listen({ port: 0, host: '127.0.0.1' })
-  issuer = await createTokenIssuer({ issuer: 'soma', privateKey })
+  issuer = await createTokenIssuer({ privateKey })
   fetchAs = createInternalFetch({
     app: () => app as unknown as ServiceApp,
     tokens: {
@@ -69,7 +70,7 @@ for (const where of ['in this process', 'elsewhere'] as const) {
       }),
     )
     expect(echo).toMatchObject({ method: 'POST', query: { a: '1', b: 'ü' }, headers: { 'x-own': 'yes' }, body: { text: 'ü' } })
-    const verify = createTokenVerifier({ issuer: 'soma', audience: 'soma-api', keys: issuer.jwks })
+    const verify = createTokenVerifier([trustPlatform(issuer)], 'soma-api')
     expect(await verify(echo.headers.authorization?.replace('Bearer ', '') ?? '')).toEqual(principal)
   })
 

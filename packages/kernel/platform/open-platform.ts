@@ -3,7 +3,8 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Adapter } from '@soma/contracts/operation'
 import { verifyApiKey } from '../auth/api-keys.ts'
 import { createAuthenticate } from '../auth/authenticate.ts'
-import { createTokenVerifier } from '../auth/tokens.ts'
+import { trustedIssuers } from '../auth/trusted-issuers.ts'
+import { createTokenVerifier } from '../auth/verify-token.ts'
 import type { Config } from '../config/schema.ts'
 import { POLICY_BUNDLE } from '../gate/gate.ts'
 import { createIdempotencyStore } from '../http/idempotency.ts'
@@ -88,11 +89,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
 
   const authenticate = createAuthenticate({
     apiKey: (key) => verifyApiKey(needs.sql, key),
-    token: createTokenVerifier({
-      issuer: config.auth.issuer,
-      audience: config.auth.audience,
-      keys: config.auth.jwksUrl ? new URL(config.auth.jwksUrl) : needs.tokens.jwks,
-    }),
+    token: createTokenVerifier(trustedIssuers(config, needs.tokens), config.auth.audience),
   })
   const stoppers: { name: string; stop: () => Promise<void> }[] = []
   server = await createServer({
@@ -114,7 +111,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
     telemetry: { metrics, tracing },
     logger,
     idempotency: await createIdempotencyStore(needs.sql),
-    checks: { database: () => needs.sql.version() },
+    dependencies: needs.dependencies,
   })
   const { app, listen, about, close } = server
   // Last in, first out: no new requests, then the services' own work, then what they stand on.
