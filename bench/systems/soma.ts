@@ -1,4 +1,4 @@
-import { workflow } from '@soma/contracts/workflow'
+import { defineWorkflow } from '@soma/contracts/workflow'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import { openPostgres } from '@soma/ports/sql/postgres'
 import { openJournalWorkflows } from '@soma/ports/workflows/journal-engine/engine'
@@ -6,10 +6,14 @@ import { CONNECTIONS, type OpenSystem, STEPS } from './system.ts'
 
 const tenant = 'bench'
 
-const addUp = workflow('add-up', async (context) => {
-  let sum = 0
-  for (let step = 1; step <= STEPS; step++) sum = await context.activity<number>('add', { sum, step })
-  return sum
+const addUp = defineWorkflow({
+  name: 'add-up',
+  module: import.meta.url,
+  run: async (context) => {
+    let sum = 0
+    for (let step = 1; step <= STEPS; step++) sum = await context.activity<number>('add', { sum, step })
+    return sum
+  },
 })
 
 /** The platform's journal engine, as the server opens it. */

@@ -45,16 +45,18 @@ export interface ActivityOptions {
   label?: string
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: workflows with different inputs are kept in one registry; `workflow()` keeps the types
+// biome-ignore lint/suspicious/noExplicitAny: workflows with different inputs are kept in one registry; `defineWorkflow()` keeps the types
 export type WorkflowFunction<Input = any, Output = any> = (context: WorkflowContext, input: Input) => Promise<Output>
 
 export interface WorkflowDefinition<Input = unknown, Output = unknown> {
   name: string
+  /** URL of the module that exports the definition (`import.meta.url`): an engine may load it again, into a sandbox of its own. */
+  module: string
   run: WorkflowFunction<Input, Output>
 }
 
-export function workflow<Input, Output>(name: string, run: WorkflowFunction<Input, Output>): WorkflowDefinition<Input, Output> {
-  return { name, run }
+export function defineWorkflow<Input, Output>(definition: WorkflowDefinition<Input, Output>): WorkflowDefinition<Input, Output> {
+  return definition
 }
 
 /** What an activity gets besides its input. */

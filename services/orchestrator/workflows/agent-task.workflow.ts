@@ -2,16 +2,17 @@ import { evaluateValue } from '@soma/capsule/expression'
 import type { CapsuleResolveInput, CapsuleResolveOutput, CapsuleRunInput, CapsuleRunResult } from '@soma/contracts/capsule-run'
 import { SomaError } from '@soma/contracts/errors'
 import type { AgentTaskInput, AgentTaskResult } from '@soma/contracts/project-run'
-import { type WorkflowContext, workflow } from '@soma/contracts/workflow'
+import { defineWorkflow, type WorkflowContext } from '@soma/contracts/workflow'
 
 /**
  * Makes one deliverable: resolves its capsule, runs it with what it depends on in scope, and looks whether the result is what was
  * asked for.
  * @throws SomaError of the capsule's run; `invalid_input` when the acceptance does not hold
  */
-export const agentTaskWorkflow = workflow(
-  'agent-task',
-  async (context: WorkflowContext, input: AgentTaskInput): Promise<AgentTaskResult> => {
+export const agentTaskWorkflow = defineWorkflow({
+  name: 'agent-task',
+  module: import.meta.url,
+  run: async (context: WorkflowContext, input: AgentTaskInput): Promise<AgentTaskResult> => {
     const { deliverable, project } = input
     const resolve: CapsuleResolveInput = {
       reference: deliverable.capsule,
@@ -53,7 +54,7 @@ export const agentTaskWorkflow = workflow(
     }
     return result
   },
-)
+})
 
 /** What the plan names, as capabilities: the gate knows adapters, the run's limits know operations. */
 function capabilitiesOf(tools: readonly string[]): string[] {

@@ -20,7 +20,7 @@ import {
 } from '@soma/contracts/capsule-run'
 import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
-import { type WorkflowContext, workflow } from '@soma/contracts/workflow'
+import { defineWorkflow, type WorkflowContext } from '@soma/contracts/workflow'
 
 /** Milliseconds that a call may be held by a kill switch; the call itself has its own, much shorter time. */
 const LONGEST_HOLD = 20 * 24 * 60 * 60 * 1000
@@ -63,7 +63,9 @@ interface Work {
  * Runs a capsule: each step as soon as the steps it needs have ended, `map` steps item by item.
  * @throws SomaError with the code of what failed, its sentence naming the step; `details.step`
  */
-export const capsuleWorkflow = workflow('capsule', async (context: WorkflowContext, input: CapsuleRunInput): Promise<CapsuleRunResult> => {
+export const capsuleWorkflow = defineWorkflow({ name: 'capsule', module: import.meta.url, run: runWholeCapsule })
+
+async function runWholeCapsule(context: WorkflowContext, input: CapsuleRunInput): Promise<CapsuleRunResult> {
   const run = openRun(context, input)
   const { steps } = run.capsule
   const graph = stepGraph(steps)
@@ -92,7 +94,7 @@ export const capsuleWorkflow = workflow('capsule', async (context: WorkflowConte
     run.board.end(isCancellation(error) ? 'cancelled' : 'failed')
     throw error
   }
-})
+}
 
 function openRun(context: WorkflowContext, input: CapsuleRunInput): Run {
   const { capsule } = input

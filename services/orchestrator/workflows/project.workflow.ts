@@ -15,7 +15,7 @@ import type {
   ProvisionInput,
   ProvisionOutput,
 } from '@soma/contracts/project-run'
-import { type WorkflowContext, workflow } from '@soma/contracts/workflow'
+import { defineWorkflow, type WorkflowContext } from '@soma/contracts/workflow'
 
 /** Milliseconds after which what policy blocked is asked about again. */
 const REQUEUE_EVERY = 60 * 60_000
@@ -48,7 +48,9 @@ interface Run {
  * KAMACHIQ: brief → plan → gate per deliverable → provision → waves → review → report. What policy blocks and what waits for a person
  * is kept: the project reports what could be done, then waits and goes on when a word comes.
  */
-export const projectWorkflow = workflow('project', async (context: WorkflowContext, input: ProjectRunInput): Promise<Project> => {
+export const projectWorkflow = defineWorkflow({ name: 'project', module: import.meta.url, run: runProject })
+
+async function runProject(context: WorkflowContext, input: ProjectRunInput): Promise<Project> {
   const run = openRun(context, input)
   try {
     await plan(run)
@@ -73,7 +75,7 @@ export const projectWorkflow = workflow('project', async (context: WorkflowConte
     end(run, isCancelled ? 'cancelled' : 'failed')
     throw error
   }
-})
+}
 
 function openRun(context: WorkflowContext, input: ProjectRunInput): Run {
   const project: Project = {

@@ -4,7 +4,7 @@ import { openTestSql } from '../../sql/testing.ts'
 import { workflowsConformance } from '../conformance.ts'
 import { openJournalWorkflows } from './engine.ts'
 
-workflowsConformance('journal engine', async () => {
+async function open() {
   const shared = await openTestSql()
   return {
     async openEngine() {
@@ -23,4 +23,6 @@ workflowsConformance('journal engine', async () => {
     },
     close: () => shared.close(),
   }
-})
+}
+
+workflowsConformance('journal engine', open, { runsAtOnce: 1000, stepsOfOneRun: 10_000 })

@@ -3,13 +3,13 @@ import type { JournalEntry } from '@soma/contracts/journal'
 import type { RunDescription, WorkflowFunction } from '@soma/contracts/workflow'
 import type { Journal } from '../../journal/port.ts'
 import type { Sql } from '../../sql/port.ts'
+import { revive } from '../execution/execution.ts'
+import { END_KINDS, isEnd, type RecordedError, type StartedPayload, streamOf } from '../execution/record.ts'
+import { replayRecord } from '../execution/replay.ts'
+import { type IndexedRun, openRunIndex } from '../execution/run-index.ts'
 import type { Workflows, WorkflowsOptions } from '../port.ts'
-import { revive } from './context.ts'
 import { type Engine, LiveRun } from './live-run.ts'
 import { claimOwnership, type Ownership } from './ownership.ts'
-import { END_KINDS, isEnd, type RecordedError, type StartedPayload, streamOf } from './record.ts'
-import { replayRecord } from './replay.ts'
-import { type IndexedRun, openRunIndex } from './run-index.ts'
 
 /** Milliseconds before the runs are read again after the journal refused an append; doubles up to the longest. */
 const RESUME_AFTER = { first: 200, longest: 10_000 }

@@ -3,11 +3,11 @@ import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityFunction, WorkflowFunction } from '@soma/contracts/workflow'
 import { payloadText } from '../../journal/payload.ts'
 import type { AppendRequest, Journal } from '../../journal/port.ts'
-import { Abortable } from './abortable.ts'
-import { asRecorded, type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './context.ts'
-import { type RecordedError, type StartedPayload, type StepPayload, streamOf } from './record.ts'
+import { Abortable } from '../execution/abortable.ts'
+import { type ActivityOutcome, attemptActivity } from '../execution/attempt-activity.ts'
+import { asRecorded, type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from '../execution/execution.ts'
+import { type RecordedError, type StartedPayload, type StepPayload, stepKey, streamOf } from '../execution/record.ts'
 
-const DEFAULT_TIMEOUT = 10 * 60_000
 /** setTimeout's longest, in milliseconds; longer waits are made of several. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
@@ -67,7 +67,10 @@ export class LiveRun {
       replayOnly: false,
       begin: (command) => this.begin(command),
       drop: (command) => this.drop(command),
-      markPatch: (id) => this.append([{ kind: 'patch.marked', payload: { id } }]),
+      markPatch: (id) => {
+        this.append([{ kind: 'patch.marked', payload: { id } }])
+        return true
+      },
       publish: (state) => this.publish(state),
     }
     this.execution = new Execution({ runId: this.runId, tenant: this.tenant, startedAt: started.at, past, host })
@@ -132,6 +135,7 @@ export class LiveRun {
       this.execution.deliver(entry)
       // The workflow comes to rest before it sees the next entry, live as in a replay.
       await comeToRest()
+      this.execution.releaseHeldBack()
     }
     this.isPumping = false
     if (this.hasUnseenState && !this.execution.isReplaying) this.announceState()
@@ -284,36 +288,20 @@ export class LiveRun {
     return new Promise((resolve) => this.arm(step, until, resolve))
   }
 
-  private async attempt(command: Command): Promise<{ output: unknown } | { error: unknown }> {
-    const activity = this.engine.activities[command.name]
-    if (!activity)
-      return {
-        error: new SomaError(
-          'not_found',
-          `No activity "${command.name}" is registered. There are: ${Object.keys(this.engine.activities).join(', ')}.`,
-        ),
-      }
+  private async attempt(command: Command): Promise<ActivityOutcome> {
     const abortable = new Abortable()
     this.attempts.set(command.step, abortable)
-    const timeout = command.options?.timeoutMilliseconds ?? DEFAULT_TIMEOUT
-    const timer = setTimeout(() => abortable.abort(timedOut(command, timeout)), timeout)
-    try {
-      const work = activity(command.input, {
-        tenant: this.tenant,
-        runId: this.runId,
-        key: `${this.stream}#${command.step}`,
-        attempt: command.attempt,
-        get signal() {
-          return abortable.signal
-        },
-      })
-      return { output: await abortable.race(work) }
-    } catch (error) {
-      return { error }
-    } finally {
-      clearTimeout(timer)
-      this.attempts.delete(command.step)
-    }
+    const { tenant, runId } = this
+    const outcome = await attemptActivity(this.engine.activities, {
+      name: command.name,
+      label: command.label,
+      input: command.input,
+      timeoutMilliseconds: command.options?.timeoutMilliseconds,
+      about: { tenant, runId, key: stepKey(this.stream, command.step), attempt: command.attempt },
+      abortable,
+    })
+    this.attempts.delete(command.step)
+    return outcome
   }
 
   private finishWithError(error: unknown): Promise<void> {
@@ -400,8 +388,4 @@ function problemOf(kind: string, payload: unknown): RecordedError | undefined {
   } catch (error) {
     return recordError(error)
   }
-}
-
-function timedOut({ label, name }: Command, timeout: number): SomaError {
-  return new SomaError('tool_timeout', `${label ?? name} did not end within ${timeout} ms.`, { timeoutMilliseconds: timeout })
 }

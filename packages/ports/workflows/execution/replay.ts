@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { WorkflowFunction } from '@soma/contracts/workflow'
 import type { Departure, ReplayResult } from '../port.ts'
-import { asRecorded, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './context.ts'
+import { asRecorded, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './execution.ts'
 import { isEnd, type RecordedError, type StartedPayload } from './record.ts'
 
 /** Runs a workflow against its record and touches nothing: what the record lacks stays open. */
@@ -20,7 +20,7 @@ export async function replayRecord(options: {
     replayOnly: true,
     begin: () => undefined,
     drop: () => undefined,
-    markPatch: () => undefined,
+    markPatch: () => false,
     publish: (published) => {
       state = published
     },

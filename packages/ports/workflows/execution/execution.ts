@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityOptions, WorkflowContext } from '@soma/contracts/workflow'
+import { dequal } from 'dequal'
 import type { RecordedError, StepPayload } from './record.ts'
 
 /** A thing the workflow asked for that has no outcome yet. */
@@ -30,7 +31,8 @@ export interface Host {
   begin(command: Command): void
   /** The workflow asked for something that its past already held, or no longer needs it. */
   drop(command: Command): void
-  markPatch(id: string): void
+  /** Records that the run goes the new way. False when it passed the place before the change was made. */
+  markPatch(id: string): boolean
   publish(state: unknown): void
 }
 
@@ -143,11 +145,11 @@ export class Execution {
         this.cancel()
         break
     }
-    if (!this.isReplaying && this.heldBack.length > 0) setImmediate(() => this.releaseHeldBack())
   }
 
-  /** The past is over and the workflow came to rest: what it still waits for is handed to the host. */
-  private releaseHeldBack(): void {
+  /** Once the past is over, hands what the workflow still waits for to the host. To be called when the workflow came to rest. */
+  releaseHeldBack(): void {
+    if (this.isReplaying) return
     const commands = this.heldBack
     this.heldBack = []
     for (const command of commands) if (this.waiting.get(command.step)?.command === command) this.host.begin(command)
@@ -270,7 +272,7 @@ export class Execution {
     const expected = `${kind} ${record.name}`
     const got = `${command.kind} ${command.name}`
     if (expected !== got) return new Nondeterminism(command.step, expected, got, command.label ?? record.label)
-    if (kind !== 'timer' && 'input' in record && !isDeepStrictEqual(record.input, asRecorded(command.input))) {
+    if (kind !== 'timer' && 'input' in record && !dequal(record.input, asRecorded(command.input))) {
       return new Nondeterminism(
         command.step,
         `${expected} with ${short(record.input)}`,
@@ -316,24 +318,24 @@ export class Execution {
     const decided = this.decidedPatches.get(id)
     if (decided !== undefined) return Promise.resolve(decided)
     const marked = this.patches.has(id)
-    if (!marked && this.isReplaying) {
-      this.decidedPatches.set(id, false)
-      return Promise.resolve(false)
-    }
-    this.decidedPatches.set(id, true)
+    const takesNewWay = marked || (!this.isReplaying && this.host.markPatch(id))
+    this.decidedPatches.set(id, takesNewWay)
+    if (!takesNewWay) return Promise.resolve(false)
     return new Promise((resolve, reject) => {
       this.waitingForPatch.set(id, { resolve: () => resolve(true), reject, cancellable: false })
-      if (!marked) this.host.markPatch(id)
     })
   }
 
   private uuid(): string {
-    const hex = createHash('sha256')
-      .update(`${this.tenant}\n${this.runId}\n${this.randomCount++}`)
-      .digest('hex')
+    const hex = sha256Hex(`${this.tenant}\n${this.runId}\n${this.randomCount++}`)
     const variant = ((Number.parseInt(hex.slice(16, 18), 16) & 0x3f) | 0x80).toString(16)
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(18, 20)}-${hex.slice(20, 32)}`
   }
+}
+
+/** In plain JavaScript, so that an execution also runs where there is nothing but the language. */
+export function sha256Hex(text: string): string {
+  return bytesToHex(sha256(utf8ToBytes(text)))
 }
 
 export function cancelled(): SomaError {

@@ -50,3 +50,8 @@ export const isEnd = (entry: JournalEntry) => (END_KINDS as readonly string[]).i
 export function streamOf(runId: string, generation: number): string {
   return generation === 1 ? `run/${runId}` : `run/${runId}/${generation}`
 }
+
+/** What an activity's effects are known by, the same on every attempt. */
+export function stepKey(stream: string, step: number): string {
+  return `${stream}#${step}`
+}
