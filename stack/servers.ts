@@ -1,5 +1,7 @@
 import type { Server } from './server.ts'
+import { clickhouse } from './servers/clickhouse.ts'
 import { kafka } from './servers/kafka.ts'
+import { keycloak } from './servers/keycloak.ts'
 import { minio } from './servers/minio.ts'
 import { opa } from './servers/opa.ts'
 import { postgres } from './servers/postgres.ts'
@@ -8,4 +10,4 @@ import { temporal } from './servers/temporal.ts'
 import { toxiproxy } from './servers/toxiproxy.ts'
 
 /** Every server of the stack, in the order in which they may start. */
-export const SERVERS: readonly Server[] = [toxiproxy, postgres, redis, minio, kafka, temporal, opa]
+export const SERVERS: readonly Server[] = [toxiproxy, postgres, redis, minio, clickhouse, kafka, temporal, opa, keycloak]
