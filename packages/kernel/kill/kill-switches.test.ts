@@ -1,3 +1,5 @@
+import { SomaError } from '@soma/contracts/errors'
+import type { Broadcast } from '@soma/ports/broadcast/port'
 import { openPostgresBroadcast } from '@soma/ports/broadcast/postgres'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import type { Sql } from '@soma/ports/sql/port'
@@ -25,9 +27,9 @@ afterAll(async () => {
 })
 
 /** The kill switches as another process has them: connections of its own. */
-async function open(sql: Sql) {
+async function open(sql: Sql, change: (broadcast: Broadcast) => Broadcast = (broadcast) => broadcast) {
   const journal = canRefuse(await openPostgresJournal(sql))
-  const broadcast = await openPostgresBroadcast(sql)
+  const broadcast = change(await openPostgresBroadcast(sql))
   const kill = await openKillSwitches({ sql, broadcast, journal })
   return {
     sql,
@@ -165,6 +167,31 @@ test('a switch acts everywhere also when it can not be recorded, and the caller 
   expect(here.kill.stopping(subject)).toBeDefined()
   await expect.poll(() => there.kill.stopping(subject)).toBeDefined()
   await here.kill.lift({ tenant: 'acme', id: here.kill.stopping(subject)?.id ?? '', by: 'user:ada' })
+})
+
+test('a process that no broadcast reaches acts on a switch within seconds all the same, and on its lifting', async () => {
+  const deaf = await open(testSql, (broadcast) => ({ ...broadcast, subscribe: async () => async () => undefined }))
+  const subject = { tenant: 'acme', tool: 'unheard.write' }
+  const { id } = await pull('tool', 'unheard')
+  await expect.poll(() => deaf.kill.stopping(subject)?.id, { timeout: 5_000 }).toBe(id)
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+  await expect.poll(() => deaf.kill.stopping(subject), { timeout: 5_000 }).toBeUndefined()
+  await deaf.close()
+})
+
+test.each([
+  ['is away', () => Promise.reject(new SomaError('dependency_unavailable', 'away'))],
+  ['does not answer', () => new Promise<void>(() => undefined)],
+])('a switch can be pulled and lifted while the broadcast %s, and acts everywhere within seconds', async (_, publish) => {
+  const mute = await open(testSql, (broadcast) => ({ ...broadcast, publish }))
+  const subject = { tenant: 'acme', tool: 'untold.write' }
+  const pulling = mute.kill.pull({ tenant: 'acme', scope: 'tool', target: 'untold', reason: 'r', by: 'user:ada' })
+  await expect.poll(() => there.kill.stopping(subject), { timeout: 5_000 }).toBeDefined()
+  const { id } = await pulling
+  expect((await mute.journal.read('acme', 'kill')).at(-1)).toMatchObject({ kind: 'kill.pulled', payload: { id } })
+  await mute.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+  await expect.poll(() => there.kill.stopping(subject), { timeout: 5_000 }).toBeUndefined()
+  await mute.close()
 })
 
 test('a slow look at the database never takes a newer switch back', async () => {

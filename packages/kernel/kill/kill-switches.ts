@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as pass } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
 import type { Broadcast } from '@soma/ports/broadcast/port'
 import type { Journal } from '@soma/ports/journal/port'
@@ -47,10 +48,16 @@ export const KILL_MIGRATIONS: readonly Migration[] = [
 ]
 
 const CHANNEL = 'kill'
+/** Whom no broadcast reaches sees a switch by looking. */
+const LOOK_EVERY_MILLISECONDS = 1_000
 const FIELDS = 'id, tenant, scope, target, reason, by, at, lifted_at, lifted_by'
 
 export interface KillSwitches {
-  /** Pulls a switch. When it resolves, every process that is connected was told; this one acts on it already. */
+  /**
+   * Pulls a switch. When it resolves, every process that broadcast reaches was told, and this one acts on it already; any other process
+   * does within a second or so.
+   * @throws `audit_unavailable` when it can't be recorded; it acts all the same
+   */
   pull(request: { tenant: string; scope: KillScope; target: string; reason: string; by: string }): Promise<KillSwitch>
   /** @throws `not_found` */
   lift(request: { tenant: string; id: string; by: string }): Promise<KillSwitch>
@@ -64,7 +71,7 @@ export interface KillSwitches {
   close(): Promise<void>
 }
 
-/** Kill switches: kept in PostgreSQL, held in every process's memory, told by broadcast. */
+/** Kill switches: kept in PostgreSQL, held in every process's memory, told by broadcast and, should that be away, looked for every second. */
 export async function openKillSwitches({
   sql,
   broadcast,
@@ -93,22 +100,26 @@ export async function openKillSwitches({
     if (reading === readings) hold(rows.map(fromRow))
   }
 
-  // What can't be read is taken for the last that was known, until it can.
-  const reloadSoon = () =>
-    void reload().catch(() => {
-      if (!isClosed) setTimeout(reloadSoon, 250).unref()
-    })
-  const stopListening = await broadcast.subscribe(CHANNEL, reloadSoon, reloadSoon)
+  // What can't be read is taken for the last that was known, until the next look.
+  const lookNow = () => reload().catch(() => undefined)
+  const stopListening = await broadcast.subscribe(CHANNEL, lookNow, lookNow)
   await reload()
+  let nextLook: NodeJS.Timeout
+  function keepLooking(): void {
+    nextLook = setTimeout(async () => {
+      await lookNow()
+      if (!isClosed) keepLooking()
+    }, LOOK_EVERY_MILLISECONDS).unref()
+  }
+  keepLooking()
 
-  /** Every process is told, also when the ledger can't be written: a switch that is pulled acts. */
+  /** Every process is told, also when the ledger can't be written: a switch that is pulled acts. Whoever can't be told looks for itself. */
   async function announce(kind: 'kill.pulled' | 'kill.lifted', entry: KillSwitch): Promise<void> {
-    reloadSoon()
-    const [told, recorded] = await Promise.allSettled([
-      broadcast.publish(CHANNEL, { id: entry.id }),
+    void lookNow()
+    const [, recorded] = await Promise.allSettled([
+      Promise.race([broadcast.publish(CHANNEL, { id: entry.id }), pass(LOOK_EVERY_MILLISECONDS)]),
       journal.append({ tenant: entry.tenant, stream: 'kill', expectedSeq: 'any', entries: [{ kind, payload: entry }] }),
     ])
-    if (told.status === 'rejected') throw told.reason
     if (recorded.status === 'rejected') throw recorded.reason
   }
 
@@ -172,6 +183,7 @@ export async function openKillSwitches({
     },
     close: () => {
       isClosed = true
+      clearTimeout(nextLook)
       return stopListening()
     },
   }
