@@ -77,9 +77,11 @@ const DRIVERS: Openers = {
       const { openAnalyticsLazily } = await import('@soma/ports/analytics/lazily')
       return openAnalyticsLazily(async () => (await import('@soma/ports/analytics/chdb')).openChdb({ directory: join(data, 'analytics') }))
     },
+    clickhouse: async ({ config }) => (await import('@soma/ports/analytics/clickhouse')).openClickHouse(config.clickhouse),
   },
   policy: {
     wasm: async () => (await import('@soma/ports/policy/wasm')).openWasmPolicy(),
+    opa: async ({ config }) => (await import('@soma/ports/policy/opa/opa')).openOpaPolicy(config.opa),
   },
   secrets: {
     postgres: async ({ sql, data }) => {

@@ -86,7 +86,8 @@ async function explained<Result>(result: Promise<Result>): Promise<Result> {
   }
 }
 
-function explainFailure(cause: unknown): SomaError {
+/** What a failed statement means to whoever sent it. */
+export function explainFailure(cause: unknown): SomaError {
   const { message, type, code, cause: origin } = cause as Error & { type?: string; code?: string; cause?: Error }
   if (FULL_DISK.test(`${type} ${message}`)) {
     return new SomaError(

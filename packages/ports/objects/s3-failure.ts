@@ -33,14 +33,14 @@ export function explainFailure(cause: unknown, { endpoint, bucket }: { endpoint?
   if (name === 'CredentialsProviderError' || $metadata?.httpStatusCode === 401 || $metadata?.httpStatusCode === 403) {
     return new SomaError(
       'dependency_unavailable',
-      `The object store at ${server} does not let us in (${name}). Check s3.accessKeyId and s3.secretAccessKey, and that they may list, read, write and delete in bucket "${bucket}".`,
+      `The object store at ${server} does not let us in (${name}). Check SOMA_S3_ACCESS_KEY_ID and SOMA_S3_SECRET_ACCESS_KEY, and that they may list, read, write and delete in bucket "${bucket}".`,
       details,
       { cause },
     )
   }
   return new SomaError(
     'dependency_unavailable',
-    `The object store at ${server} does not answer: ${message || name}. See that it runs and that s3.endpoint is right.`,
+    `The object store at ${server} does not answer: ${message || name}. See that it runs and that SOMA_S3_ENDPOINT is right.`,
     details,
     { cause },
   )

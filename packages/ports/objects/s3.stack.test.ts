@@ -98,7 +98,7 @@ test('a wrong key is said to be one, without the secret', async () => {
   const opened = await openS3Objects({ ...options, secretAccessKey: 'not-the-secret' })
   for (const ask of [opened.version, () => opened.list(tenant), () => opened.put(tenant, Buffer.from('x'), 'text/plain')]) {
     const refusal = await ask().catch((error: unknown) => error)
-    expect(refusal).toMatchObject({ code: 'dependency_unavailable', message: expect.stringContaining('s3.secretAccessKey') })
+    expect(refusal).toMatchObject({ code: 'dependency_unavailable', message: expect.stringContaining('SOMA_S3_SECRET_ACCESS_KEY') })
     expect(JSON.stringify(refusal)).not.toContain('not-the-secret')
   }
   await opened.close()

@@ -67,7 +67,7 @@ test('a server that is not there is named, with what to look at, and no secret',
   const objects = await objectsAt(() => undefined)
   opened.at(-1)?.server.close()
   const refusal = await objects.version().catch((error: unknown) => error)
-  expect(refusal).toMatchObject({ code: 'dependency_unavailable', message: expect.stringMatching(/127\.0\.0\.1.*s3\.endpoint/) })
+  expect(refusal).toMatchObject({ code: 'dependency_unavailable', message: expect.stringMatching(/127\.0\.0\.1.*SOMA_S3_ENDPOINT/) })
   expect(String((refusal as Error).message)).not.toContain('a-secret')
 })
 
