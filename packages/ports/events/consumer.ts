@@ -1,9 +1,12 @@
-import { setTimeout as pass } from 'node:timers/promises'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Journal } from '../journal/port.ts'
+import { createAttempts } from './attempts.ts'
 import type { GroupLocks, Turn } from './group-locks.ts'
-import type { CloudEvent, ConsumeOptions } from './port.ts'
-import { deadLetter, retryPause } from './rules.ts'
+import { readPage } from './journal-page.ts'
+import { pause } from './pause.ts'
+import type { ConsumeOptions } from './port.ts'
+import type { Publish } from './publisher.ts'
+import type { Topics } from './views.ts'
 
 /** Events that are read, handled and confirmed together. */
 const PAGE = 200
@@ -24,15 +27,15 @@ export interface Consumer {
 
 export interface ConsumerParts {
   journal: Journal
+  topics: Topics
   locks: GroupLocks
-  publish(topic: string, events: readonly CloudEvent[]): Promise<void>
+  publish: Publish
 }
 
-export const streamPrefix = (topic: string) => `events/${topic}/`
-
 /** Works for a group whenever it gets the turn, until it is stopped. */
-export function startConsumer({ journal, locks, publish }: ConsumerParts, options: ConsumeOptions): Consumer {
-  const { topic, group, handler, attempts = 5 } = options
+export function startConsumer({ journal, topics, locks, publish }: ConsumerParts, options: ConsumeOptions): Consumer {
+  const { topic, group } = options
+  const attempt = createAttempts(options, publish)
   const stopping = new AbortController()
   let hint = new AbortController()
   const done = work()
@@ -56,18 +59,15 @@ export function startConsumer({ journal, locks, publish }: ConsumerParts, option
     let position = noted
     while (goesOn()) {
       hint = new AbortController()
-      // Asked before the reading: what is settled by then and not on the page belongs to others and need not be looked at again.
-      const settled = await journal.lastPosition()
-      const page = await journal.tail({ after: position, streamPrefix: streamPrefix(topic), limit: PAGE })
-      const handled = await handlePage(page, goesOn)
-      position = page[handled - 1]?.position ?? position
-      const sawAll = page.length < PAGE && handled === page.length
-      if (sawAll && BigInt(settled) > BigInt(position)) position = settled
+      const page = await readPage(journal, { ...topics.entriesOf(topic), after: position, limit: PAGE })
+      const handled = await handlePage(page.entries, goesOn)
+      const isDone = handled === page.entries.length
+      position = isDone ? page.end : (page.entries[handled - 1]?.position ?? position)
       if (handled > 0 || BigInt(position) - BigInt(noted) > WORTH_NOTING) {
         await turn.moveTo(position)
         noted = position
       }
-      if (sawAll && goesOn()) {
+      if (isDone && page.isLast && goesOn()) {
         await pause(POLL, hint.signal)
         await pause(SETTLE, stopping.signal)
       }
@@ -81,7 +81,7 @@ export function startConsumer({ journal, locks, publish }: ConsumerParts, option
     const outcomes = await Promise.allSettled(
       [...keys].map(async (key) => {
         for (const entry of page.filter(({ tenant }) => tenant === key)) {
-          if (!(await handle(entry.payload as CloudEvent, goesOn))) return
+          if (!(await attempt(topics.eventOf(entry).event, { goesOn, stopping: stopping.signal }))) return
           finished.add(entry)
         }
       }),
@@ -92,23 +92,6 @@ export function startConsumer({ journal, locks, publish }: ConsumerParts, option
     return firstOpen === -1 ? page.length : firstOpen
   }
 
-  /** True when the event needs no more: it was handled, or is among the dead letters. */
-  async function handle(event: CloudEvent, goesOn: () => boolean): Promise<boolean> {
-    for (let attempt = 1; goesOn(); attempt++) {
-      try {
-        await handler(event)
-        return true
-      } catch (error) {
-        if (attempt >= attempts) {
-          await publish(`${topic}.dead`, [deadLetter({ topic, group, attempts }, event, error)])
-          return true
-        }
-      }
-      await pause(retryPause(attempt), stopping.signal)
-    }
-    return false
-  }
-
   return {
     wake: () => hint.abort(),
     async stop() {
@@ -117,9 +100,4 @@ export function startConsumer({ journal, locks, publish }: ConsumerParts, option
       await done
     },
   }
-}
-
-/** Ends early when the signal is aborted. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return pass(milliseconds, undefined, { signal }).catch(() => undefined)
 }

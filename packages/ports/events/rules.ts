@@ -38,6 +38,11 @@ export function requireEvent(event: CloudEvent): void {
   }
 }
 
+export function requireAttempts(attempts = 1): void {
+  if (Number.isInteger(attempts) && attempts >= 1) return
+  throw new SomaError('invalid_input', `attempts is ${attempts}; it must be a whole number of at least 1.`, { attempts })
+}
+
 function sizeOf(event: CloudEvent): number {
   try {
     return Buffer.byteLength(JSON.stringify(event))

@@ -1,0 +1,159 @@
+import {
+  type ConnectionOptions,
+  ConnectionPool,
+  type Consumer,
+  type KafkaRecord,
+  ListOffsetTimestamps,
+  type RecordsBatch,
+} from '@platformatic/kafka'
+import type { Attempt } from '../attempts.ts'
+import type { GroupLocks } from '../group-locks.ts'
+import { pause } from '../pause.ts'
+import type { CloudEvent } from '../port.ts'
+import { eventOf, positionOf } from './record.ts'
+import { isKafkaError } from './settings.ts'
+import type { KafkaTopic } from './topics.ts'
+import { createWindow } from './window.ts'
+
+/** Events of one partition that are in hand at the most. */
+const WINDOW = 500
+/** Milliseconds that the broker waits for something to come, and bytes of one answer. */
+const FETCH_WAIT = 500
+const FETCH_BYTES = 1_048_576
+/** Milliseconds between two attempts to get a partition that somebody else is still working on. */
+const STAND_BY = 100
+/** Bit of a batch that holds no records but the end of somebody's transaction. */
+const IS_CONTROL = 1 << 5
+
+export interface PartitionParts {
+  /** A member of the group. */
+  member: Consumer
+  /** For reading, over connections of its own: a broker answers one question of a connection after another, and reading waits. */
+  connection: ConnectionOptions
+  locks: GroupLocks
+  topic: KafkaTopic
+  partition: number
+  /** As the port knows it. */
+  group: string
+  /** Events up to here in the journal were there before the group. */
+  startAfter: bigint
+  attempt: Attempt
+  onFailure(error: unknown): void
+}
+
+export interface PartitionWork {
+  /** Finishes what is in hand, and lets the next owner have the partition. */
+  stop(): Promise<void>
+}
+
+/**
+ * Works on one partition as long as it is this member's. A group gives a partition to another member without waiting for the one that
+ * had it; the lock makes the new owner wait until the old one has finished and said how far it came.
+ */
+export function startPartition(parts: PartitionParts): PartitionWork {
+  const { member, connection, locks, topic, partition, group, startAfter, attempt, onFailure } = parts
+  const stopping = new AbortController()
+  const connections = new ConnectionPool('soma', connection)
+  const done = work().catch((error) => {
+    if (!stopping.signal.aborted) onFailure(error)
+  })
+
+  async function work(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const turn = await locks.take(topic.name, `${group}/${partition}`)
+      if (turn) await workInTurn(() => !stopping.signal.aborted && turn.isHeld()).finally(() => turn.release())
+      else await pause(STAND_BY, stopping.signal)
+    }
+  }
+
+  async function workInTurn(goesOn: () => boolean): Promise<void> {
+    let offset = await whereToBegin()
+    let committed = offset
+    const window = createWindow<CloudEvent>(offset, (event) => attempt(event, { goesOn, stopping: stopping.signal }), {
+      size: WINDOW,
+      stopping: stopping.signal,
+    })
+    const commit = async () => {
+      if (window.doneUpTo() === committed) return
+      committed = window.doneUpTo()
+      await member.commit({ offsets: [{ topic: topic.name, partition, offset: committed, leaderEpoch: -1 }] })
+    }
+    while (goesOn()) {
+      for (const batch of await fetch(offset)) {
+        for (const record of recordsFrom(batch, offset)) take(record)
+        offset = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n
+      }
+      await window.room()
+      await commit()
+    }
+    await window.settled()
+    await commit()
+
+    function take(record: KafkaRecord & { offset: bigint }): void {
+      if (BigInt(positionOf(record) ?? startAfter + 1n) <= startAfter) return
+      const event = readEvent(record)
+      if (event) window.add(record.offset, event.partitionkey, event)
+    }
+  }
+
+  async function whereToBegin(): Promise<bigint> {
+    const committed = await member.listCommittedOffsets({ topics: [{ topic: topic.name, partitions: [partition] }] })
+    const [offset = -1n] = committed.get(topic.name)?.filter((each) => each !== undefined) ?? []
+    return offset >= 0n ? offset : earliest()
+  }
+
+  async function earliest(): Promise<bigint> {
+    const timestamp = ListOffsetTimestamps.EARLIEST
+    const offsets = await member.listOffsets({ topics: [topic.name], partitions: { [topic.name]: [partition] }, timestamp })
+    return offsets.get(topic.name)?.[partition] ?? 0n
+  }
+
+  async function fetch(fetchOffset: bigint): Promise<RecordsBatch[]> {
+    const place = { partition, fetchOffset, currentLeaderEpoch: -1, lastFetchedEpoch: -1, partitionMaxBytes: FETCH_BYTES }
+    try {
+      const answer = await member.fetch({
+        node: topic.leaderOf(partition),
+        topics: [{ topicId: topic.id, partitions: [place] }],
+        maxBytes: FETCH_BYTES,
+        maxWaitTime: FETCH_WAIT,
+        connectionPool: connections,
+      })
+      return answer.responses[0]?.partitions[0]?.records ?? []
+    } catch (error) {
+      // Its connections are closed when it is to stop, so that nobody waits for a broker that has nothing.
+      if (stopping.signal.aborted) return []
+      // What the group stands at was removed meanwhile, being older than the topic keeps: go on with the first that is left.
+      if (isKafkaError(error, 'OFFSET_OUT_OF_RANGE')) return fetch(await earliest())
+      throw error
+    }
+  }
+
+  /** Undefined for what somebody else wrote that is no event: it stays in the topic, and nobody can handle it. */
+  function readEvent(record: KafkaRecord & { offset: bigint }): CloudEvent | undefined {
+    try {
+      return eventOf(record)
+    } catch (error) {
+      const place = `Record ${record.offset} of partition ${partition} of ${topic.name}`
+      process.emitWarning(
+        `${place} is no CloudEvent and is passed over by group ${group}: ${error instanceof Error ? error.message : error}`,
+      )
+      return undefined
+    }
+  }
+
+  return {
+    async stop() {
+      stopping.abort()
+      await connections.close()
+      await done
+    },
+  }
+}
+
+/** A broker answers with the whole batch that an offset is in. */
+function recordsFrom(batch: RecordsBatch, offset: bigint): (KafkaRecord & { offset: bigint })[] {
+  if (batch.attributes & IS_CONTROL) return []
+  return batch.records
+    .map((record) => ({ ...record, offset: batch.firstOffset + BigInt(record.offsetDelta) }))
+    .filter((record) => record.offset >= offset)
+}
