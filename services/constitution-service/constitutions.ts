@@ -46,6 +46,15 @@ export function createConstitutions({ sql, keys }: { sql: Sql; keys: Keys }) {
     return rows.map(({ published_at, ...row }) => ({ ...row, publishedAt: published_at.toISOString() }))
   }
 
+  /** The newest rules of every tenant that has its own, by their digest. */
+  async function overlays(): Promise<{ tenant: string; digest: string }[]> {
+    const { rows } = await sql.pool.query(
+      'select distinct on (tenant) tenant, digest from constitution.versions where tenant <> $1 order by tenant, version desc',
+      [PLATFORM],
+    )
+    return rows
+  }
+
   /** @throws `invalid_input` with every problem and its line */
   async function check(tenant: string, yaml: string): Promise<void> {
     const base = tenant === PLATFORM ? undefined : await newest(PLATFORM)
@@ -74,7 +83,7 @@ export function createConstitutions({ sql, keys }: { sql: Sql; keys: Keys }) {
     return (await newest(tenant)) as SignedConstitution
   }
 
-  return { newest, versions, check, publish }
+  return { newest, versions, overlays, check, publish }
 }
 
 export type Constitutions = ReturnType<typeof createConstitutions>

@@ -1,6 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import { POLICY_BUNDLE } from '@soma/kernel/gate/gate'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
+import { isPlatform } from '@soma/kernel/http/request-life'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import type { Broadcast } from '@soma/ports/broadcast/port'
 import { z } from 'zod'
@@ -46,6 +47,23 @@ export function constitutionRoutes(
       schema: { summary: 'The same, for the processes that compile policy from it', response: { 200: InForce } },
     },
     (request) => inForce(request.principal.tenant),
+  )
+
+  app.get(
+    '/v1/constitution/tenants',
+    {
+      config: { action: { name: 'http.constitution.tenants', capability: POLICY_BUNDLE, effect: 'read' } },
+      schema: {
+        summary: 'Which rules are in force for whom, for the process that bundles them all; for the platform alone',
+        response: { 200: z.object({ base: SignedConstitution, overlays: z.array(z.object({ tenant: z.string(), digest: z.string() })) }) },
+      },
+    },
+    async (request) => {
+      if (!isPlatform(request) || request.principal.tenant !== PLATFORM)
+        throw new SomaError('forbidden', 'Only the platform itself may know the rules of all tenants.')
+      const { base } = await inForce(PLATFORM)
+      return { base, overlays: await constitutions.overlays() }
+    },
   )
 
   app.get(

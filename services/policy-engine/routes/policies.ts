@@ -4,10 +4,9 @@ import { Principal, TenantId } from '@soma/contracts/tenant'
 import { POLICY_BUNDLE } from '@soma/kernel/gate/gate'
 import type { ServiceApp, ServiceContext } from '@soma/kernel/http/service'
 import { bodyOf, servicePrincipal } from '@soma/kernel/platform/internal-fetch'
-import { parseConstitution } from '@soma/ports/policy/check'
-import { compileConstitution } from '@soma/ports/policy/compile'
 import type { Policy } from '@soma/ports/policy/port'
 import { z } from 'zod'
+import { compileRules, type RulesInForce } from '../compile-rules.ts'
 
 export function policyRoutes(app: ServiceApp, { policy, fetchAs }: ServiceContext & { policy: Policy }): void {
   app.get(
@@ -24,10 +23,7 @@ export function policyRoutes(app: ServiceApp, { policy, fetchAs }: ServiceContex
       const { tenant } = request.params
       if (request.principal.tenant !== tenant) throw new SomaError('not_found', `There is no tenant ${tenant}.`)
       const asEngine = fetchAs({ ...servicePrincipal('policy-engine', tenant), capabilities: [POLICY_BUNDLE] })
-      const { base, overlay } = await bodyOf<{ base: { yaml: string }; overlay: { yaml: string } | null }>(
-        asEngine('/v1/constitution/rules'),
-      )
-      return compileConstitution([base, overlay].flatMap((each) => (each ? [parseConstitution(each.yaml)] : [])))
+      return compileRules(await bodyOf<RulesInForce>(asEngine('/v1/constitution/rules')))
     },
   )
 

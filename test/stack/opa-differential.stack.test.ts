@@ -1,0 +1,63 @@
+import type { PolicyInput } from '@soma/contracts/policy'
+import { compileConstitution } from '@soma/ports/policy/compile'
+import type { PolicyData } from '@soma/ports/policy/port'
+import { writeQuestion } from '@soma/ports/policy/question'
+import { randomConstitution, randomQuestion } from '@soma/ports/policy/testing'
+import { openWasmPolicy } from '@soma/ports/policy/wasm'
+import { openCache } from '@soma/stack/cache'
+import { opaProgram } from '@soma/stack/servers/opa'
+import { execa } from 'execa'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openOpaWorld } from './opa-world.ts'
+
+/** `POLICY_QUESTIONS=10000` asks more; `POLICY_SEED` asks the same again. */
+const QUESTIONS = Number(process.env.POLICY_QUESTIONS ?? 500)
+const SEED = Number(process.env.POLICY_SEED ?? Date.now() % 2 ** 31)
+const A_CONSTITUTION = 10
+const DECISION = new URL('../../policies/decision.rego', import.meta.url).pathname
+
+let world: Awaited<ReturnType<typeof openOpaWorld>>
+beforeAll(async () => {
+  world = await openOpaWorld()
+})
+afterAll(() => world.close())
+
+test(`WebAssembly, the OPA server and \`opa eval\` decide ${QUESTIONS} random questions alike`, { timeout: 600_000 }, async () => {
+  const rules = fc
+    .sample(randomConstitution, { seed: SEED, numRuns: QUESTIONS / A_CONSTITUTION })
+    .map((each) => compileConstitution([each]))
+  const questions = fc.sample(randomQuestion, { seed: SEED, numRuns: QUESTIONS })
+  const asked = questions.map((input, index) => ({ input, data: rules[Math.floor(index / A_CONSTITUTION)] as PolicyData }))
+  const evaluated = await evaluate(rules, asked)
+
+  world.show(...rules)
+  const [server, wasm] = [await world.open(), await openWasmPolicy()]
+  const verdicts = new Set<string>()
+  for (const [index, { input, data }] of asked.entries()) {
+    for (const policy of [server, wasm]) if (policy.loadedVersion('acme') !== data.version) await policy.load('acme', data)
+    const [byServer, byWasm] = [await server.decide(input), await wasm.decide(input)]
+    expect({ server: byServer, wasm: byWasm }, `question ${index}, POLICY_SEED=${SEED}`).toEqual({
+      server: evaluated[index],
+      wasm: evaluated[index],
+    })
+    verdicts.add(byWasm.verdict)
+  }
+  expect([...verdicts].sort()).toEqual(['allow', 'deny', 'needs_approval'])
+  await Promise.all([server.close(), wasm.close()])
+})
+
+/** What OPA's own evaluator says to the questions, by their place, in one run of it. */
+async function evaluate(
+  rules: readonly PolicyData[],
+  asked: readonly { input: PolicyInput; data: PolicyData }[],
+): Promise<Record<string, unknown>> {
+  const policies = Object.fromEntries(rules.map(({ version, document }) => [version, { version, rules: document.rules }]))
+  const questions = asked.map(({ input, data }) => JSON.parse(writeQuestion(input, { version: data.version, readsArguments: true })))
+  const query =
+    '{i: d | some i, q in input.questions; p := input.policies; d := data.soma.decision.decision with input as q with data.soma.policies as p}'
+  const { stdout } = await execa(await opaProgram(openCache()), ['eval', '--stdin-input', '--format', 'raw', '--data', DECISION, query], {
+    input: JSON.stringify({ questions, policies }),
+  })
+  return JSON.parse(stdout)
+}
