@@ -1,10 +1,9 @@
 import { SomaError } from '@soma/contracts/errors'
-import { requireName, requireTenant } from '@soma/contracts/requirements'
 import type { Migration, Sql, Statements } from '../sql/port.ts'
 import { openEnvelope, putInEnvelope, seal, unseal } from './envelope.ts'
 import type { Secrets } from './port.ts'
+import { requirePrefix, requireSecret, requireValue, requireVersion } from './rules.ts'
 
-const MAX_VALUE_BYTES = 1024 * 1024
 const ROTATE_AT_ONCE = 100
 const ROTATION_LOCK = 7_301_011
 const CHECK = ['master key']
@@ -73,9 +72,7 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     },
     read: async (tenant, name, version) => {
       requireSecret(tenant, name)
-      if (version !== undefined && !(Number.isInteger(version) && version >= 1 && version < 2 ** 31)) {
-        throw new SomaError('invalid_input', `${version} is no version of a secret. Versions are whole numbers from 1.`, { version })
-      }
+      requireVersion(version)
       const { rows } = await sql.tenant(tenant, (transaction) =>
         transaction.query<VersionRow>(
           `select ${FIELDS} from secrets.versions where tenant = $1 and name = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
@@ -94,8 +91,7 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
       })
     },
     list: async (tenant, prefix = '') => {
-      requireTenant(tenant)
-      if (prefix !== '') requireName('prefix of secret names', prefix)
+      requirePrefix(tenant, prefix)
       const { rows } = await sql.tenant(tenant, (transaction) =>
         transaction.query<{ name: string; version: number; updated_at: Date }>(
           `select name, max(version) as version, max(updated_at) as updated_at from secrets.versions
@@ -178,28 +174,4 @@ function decrypt(masterKey: Buffer, row: VersionRow): Buffer {
 
 function placeOf(row: VersionRow): (string | number)[] {
   return [row.tenant, row.name, row.version]
-}
-
-function requireSecret(tenant: string, name: string): void {
-  requireTenant(tenant)
-  requireName('name of the secret', name)
-}
-
-/** Says what is wrong with a value without saying the value. */
-function requireValue(name: string, value: string): void {
-  if (value === '') throw new SomaError('invalid_input', `The value of the secret "${name}" is empty. To remove a secret, delete it.`)
-  const bytes = Buffer.byteLength(value)
-  if (bytes > MAX_VALUE_BYTES) {
-    throw new SomaError(
-      'invalid_input',
-      `The value of the secret "${name}" is ${bytes} bytes long; at most ${MAX_VALUE_BYTES} are allowed.`,
-      { bytes },
-    )
-  }
-  if (/\p{Surrogate}/u.test(value)) {
-    throw new SomaError(
-      'invalid_input',
-      `The value of the secret "${name}" holds half a character (a lone surrogate). Encode binary values as base64.`,
-    )
-  }
 }
