@@ -13,6 +13,7 @@ import type { Sql } from '@soma/ports/sql/port'
 import type { Vectors } from '@soma/ports/vectors/port'
 import type { Workflows } from '@soma/ports/workflows/port'
 import type { Config } from '../config/schema.ts'
+import { AUDIT_TOPIC, STANDING_TOPICS } from '../ledger/audit-topic.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 /** What a driver may stand on: the configuration, the data folder, the database and the journal in it. */
@@ -50,7 +51,12 @@ const DRIVERS: Openers = {
     },
   },
   events: {
-    journal: async ({ sql, journal }) => (await import('@soma/ports/events/journal')).openJournalEvents({ sql, journal }),
+    journal: async ({ sql, journal }) =>
+      (await import('@soma/ports/events/journal')).openJournalEvents({ sql, journal, views: [AUDIT_TOPIC] }),
+    kafka: async ({ config, sql, journal }) => {
+      const { openKafkaEvents } = await import('@soma/ports/events/kafka/driver')
+      return openKafkaEvents({ sql, journal, settings: config.kafka, views: [AUDIT_TOPIC], standing: STANDING_TOPICS })
+    },
   },
   locks: {
     postgres: async ({ sql }) => (await import('@soma/ports/locks/postgres')).openPostgresLocks(sql),

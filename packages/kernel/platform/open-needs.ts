@@ -102,7 +102,8 @@ async function openWanted(
 
   if (wants('locks')) needs.locks = await opened('locks')
   if (wants('cache')) needs.cache = await opened('cache')
-  if (wants('events')) needs.events = await opened('events')
+  // A broker is fed from the journal also when no service here publishes or consumes.
+  if (wants('events') || config.drivers.events === 'kafka') needs.events = await opened('events')
   if (wants('objects', 'performAction')) needs.objects = await opened('objects')
   if (wants('vectors')) needs.vectors = await opened('vectors')
   if (wants('analytics')) needs.analytics = await opened('analytics')

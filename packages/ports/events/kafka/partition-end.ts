@@ -46,7 +46,7 @@ async function readReached(client: Consumer, topic: KafkaTopic, partition: numbe
   const first = await offsetOf(client, topic, partition, ListOffsetTimestamps.EARLIEST)
   let end = await offsetOf(client, topic, partition, ListOffsetTimestamps.LATEST)
   for (let step = FIRST_STEP; end > first; step *= GROWTH) {
-    const from = end - step > first ? end - step : first
+    const from = first + step < end ? end - step : first
     const reached = await lastPosition(client, topic, partition, producer, { from, end })
     if (reached !== undefined) return reached
     end = from
