@@ -1,10 +1,9 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { SomaError } from '@soma/contracts/errors'
-import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityOptions, WorkflowContext } from '@soma/contracts/workflow'
 import { dequal } from 'dequal'
-import type { RecordedError, StepPayload } from './record.ts'
+import { asRecorded, type RecordedEntry, type RecordedError, revive, type StepPayload } from './record.ts'
 
 /** A thing the workflow asked for that has no outcome yet. */
 export interface Command {
@@ -90,7 +89,7 @@ export class Execution {
   private heldBack: Command[] = []
   private failure: unknown
 
-  constructor(options: { runId: string; tenant: string; startedAt: string; past: readonly JournalEntry[]; host: Host }) {
+  constructor(options: { runId: string; tenant: string; startedAt: string; past: readonly RecordedEntry[]; host: Host }) {
     this.runId = options.runId
     this.tenant = options.tenant
     this.time = Date.parse(options.startedAt)
@@ -100,7 +99,7 @@ export class Execution {
   }
 
   /** Learns what the record holds, so that commands can be matched when the workflow makes them. */
-  private foresee(entry: JournalEntry): void {
+  private foresee(entry: RecordedEntry): void {
     const payload = entry.payload as StepPayload & { id?: string }
     if (entry.kind === 'patch.marked') this.patches.add(payload.id as string)
     if (typeof payload?.step !== 'number') return
@@ -118,7 +117,7 @@ export class Execution {
   }
 
   /** Delivers what is in the record to the workflow. The caller lets the workflow come to rest before the next. */
-  deliver(entry: JournalEntry): void {
+  deliver(entry: RecordedEntry): void {
     if (this.undelivered > 0) this.undelivered--
     this.time = Math.max(this.time, Date.parse(entry.at))
     const payload = entry.payload as StepPayload & { id?: string; signal?: string; value?: unknown }
@@ -340,21 +339,6 @@ export function sha256Hex(text: string): string {
 
 export function cancelled(): SomaError {
   return new SomaError('cancelled', 'The run was cancelled.')
-}
-
-export function recordError(error: unknown): RecordedError {
-  if (error instanceof SomaError)
-    return { code: error.code, message: error.message, ...(Object.keys(error.details).length > 0 ? { details: error.details } : {}) }
-  return { code: 'internal', message: error instanceof Error ? error.message : String(error) }
-}
-
-export function revive(recorded: RecordedError): SomaError {
-  return new SomaError(recorded.code as SomaError['code'], recorded.message, recorded.details ?? {})
-}
-
-/** A value as it comes back out of JSON. */
-export function asRecorded(value: unknown): unknown {
-  return value === undefined ? null : JSON.parse(JSON.stringify(value))
 }
 
 function short(value: unknown): string {

@@ -1,6 +1,6 @@
 import type { Migration } from '../../sql/port.ts'
 
-/** A projection of the journal, kept to list runs and to find the open ones at start-up. It can be dropped and is then built again. */
+/** Runs and progress are a projection of the journal, kept to list runs and to find the open ones. They can be dropped and are then built again. */
 export const WORKFLOW_MIGRATIONS: readonly Migration[] = [
   {
     name: '001-runs',
@@ -21,6 +21,19 @@ export const WORKFLOW_MIGRATIONS: readonly Migration[] = [
       create index runs_recent on runs (tenant, started_at desc);
       create table progress (single boolean primary key default true check (single), position bigint not null);
       insert into progress values (true, 0);
+    `,
+  },
+  {
+    name: '002-payloads',
+    // What runs on Temporal handed over that is too large for its messages.
+    up: `
+      create table payloads (
+        tenant text not null,
+        run_id text not null,
+        digest bytea not null,
+        data bytea not null,
+        primary key (tenant, run_id, digest)
+      );
     `,
   },
 ]

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { WorkflowFunction } from '@soma/contracts/workflow'
 import type { Departure, ReplayResult } from '../port.ts'
-import { asRecorded, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from './execution.ts'
-import { isEnd, type RecordedError, type StartedPayload } from './record.ts'
+import { ContinueAsNew, Execution, type Host, Nondeterminism } from './execution.ts'
+import { asRecorded, isEnd, type RecordedError, recordError, type StartedPayload } from './record.ts'
 
 /** Runs a workflow against its record and touches nothing: what the record lacks stays open. */
 export async function replayRecord(options: {

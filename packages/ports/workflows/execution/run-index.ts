@@ -25,12 +25,18 @@ export interface IndexedRun extends RunDescription {
   generation: number
 }
 
-/** The list of runs: fed from the journal's entries, written in batches, caught up after a crash. */
-export async function openRunIndex(sql: Sql, journal: Journal) {
+export type RunIndex = Awaited<ReturnType<typeof openRunIndex>>
+
+/**
+ * The list of runs: fed from the journal's entries, written in batches, caught up after a crash.
+ * @param options.severalWriters other processes write it as well: only a catch-up, which sees what all of them appended, moves the progress
+ */
+export async function openRunIndex(sql: Sql, journal: Journal, options: { severalWriters?: boolean } = {}) {
   await sql.migrate('workflows', WORKFLOW_MIGRATIONS)
   let pending: JournalEntry[] = []
   let writing: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
+  let isCatchingUp = false
 
   async function write(): Promise<void> {
     clearTimeout(timer)
@@ -46,9 +52,11 @@ export async function openRunIndex(sql: Sql, journal: Journal) {
          insert into workflows.runs as r (tenant, run_id, workflow, status, generation, started_at, ended_at, parent, error)
          select tenant, run_id, coalesce(workflow, ''), status, generation, coalesce(started_at, now()), ended_at, parent, error
          from json_to_recordset($1::json) as e(tenant text, run_id text, workflow text, status text, generation int, started_at timestamptz, ended_at timestamptz, parent text, error json)
-         on conflict (tenant, run_id) do update set status = excluded.status, generation = excluded.generation, ended_at = excluded.ended_at, error = excluded.error
+         on conflict (tenant, run_id) do update
+           set status = excluded.status, generation = greatest(r.generation, excluded.generation), ended_at = excluded.ended_at, error = excluded.error
+           where r.ended_at is null
        ) update workflows.progress set position = greatest(position, $2::bigint) returning set_config('synchronous_commit', 'off', true)`,
-      [JSON.stringify(rows), last.position],
+      [JSON.stringify(rows), options.severalWriters && !isCatchingUp ? 0 : last.position],
     )
     await written.catch((error) => {
       pending = [...entries, ...pending]
@@ -70,6 +78,18 @@ export async function openRunIndex(sql: Sql, journal: Journal) {
     return rows.map(describe)
   }
 
+  async function readTail(): Promise<void> {
+    let after = String((await sql.pool.query('select position from workflows.progress')).rows[0].position)
+    for (;;) {
+      const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
+      const last = entries.at(-1)
+      if (!last) return
+      pending.push(...entries)
+      await flush()
+      after = last.position
+    }
+  }
+
   return {
     /** Takes note of entries just appended. */
     note(entries: readonly JournalEntry[]): void {
@@ -79,14 +99,11 @@ export async function openRunIndex(sql: Sql, journal: Journal) {
     /** Reads what a dead owner appended but did not index. */
     async catchUp(): Promise<void> {
       await journal.barrier()
-      let after = String((await sql.pool.query('select position from workflows.progress')).rows[0].position)
-      for (;;) {
-        const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
-        const last = entries.at(-1)
-        if (!last) return
-        pending.push(...entries)
-        await flush()
-        after = last.position
+      isCatchingUp = true
+      try {
+        await readTail()
+      } finally {
+        isCatchingUp = false
       }
     },
     open: () => find(`status = 'running' order by started_at`, []),

@@ -3,8 +3,7 @@ import type { JournalEntry } from '@soma/contracts/journal'
 import type { RunDescription, WorkflowFunction } from '@soma/contracts/workflow'
 import type { Journal } from '../../journal/port.ts'
 import type { Sql } from '../../sql/port.ts'
-import { revive } from '../execution/execution.ts'
-import { END_KINDS, isEnd, type RecordedError, type StartedPayload, streamOf } from '../execution/record.ts'
+import { isEnd, requireRunId, type StartedPayload, settleFromEnd, streamOf, unknownWorkflow } from '../execution/record.ts'
 import { replayRecord } from '../execution/replay.ts'
 import { type IndexedRun, openRunIndex } from '../execution/run-index.ts'
 import type { Workflows, WorkflowsOptions } from '../port.ts'
@@ -15,7 +14,6 @@ import { claimOwnership, type Ownership } from './ownership.ts'
 const RESUME_AFTER = { first: 200, longest: 10_000 }
 /** Streams read at once while resuming. */
 const READERS = 8
-const RUN_ID = /^[A-Za-z0-9._:~-]{1,200}$/
 
 type Change = Parameters<Parameters<Workflows['onChange']>[0]>[0]
 
@@ -72,13 +70,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
   }
 
   function execute(run: LiveRun): void {
-    void run.run(workflows.get(run.workflow) ?? (() => Promise.reject(unknownWorkflow(run.workflow))))
-  }
-
-  function unknownWorkflow(name: string): SomaError {
-    return new SomaError('not_found', `No workflow "${name}" is registered. There are: ${[...workflows.keys()].join(', ')}.`, {
-      workflow: name,
-    })
+    void run.run(workflows.get(run.workflow) ?? (() => Promise.reject(unknownWorkflow(run.workflow, workflows.keys()))))
   }
 
   function settleWaiters(tenant: string, runId: string, end: JournalEntry): void {
@@ -169,7 +161,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
   async function replay(tenant: string, runId: string, input?: unknown) {
     const { run, entries } = await historyOf(tenant, runId)
     const workflow = workflows.get(run.workflow)
-    if (!workflow) throw unknownWorkflow(run.workflow)
+    if (!workflow) throw unknownWorkflow(run.workflow, workflows.keys())
     return replayRecord({ runId, entries, workflow, input })
   }
 
@@ -182,9 +174,8 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
     },
     async startRun({ workflow, runId, tenant, input }) {
       await owned()
-      if (!RUN_ID.test(runId))
-        throw new SomaError('invalid_input', `"${runId}" can't name a run: letters, digits and . _ : ~ - are allowed, up to 200.`)
-      if (!workflows.has(workflow)) throw unknownWorkflow(workflow)
+      requireRunId(runId)
+      if (!workflows.has(workflow)) throw unknownWorkflow(workflow, workflows.keys())
       const payload: StartedPayload = { workflow, input: input ?? null, generation: 1 }
       try {
         const [started] = await journal.append({
@@ -260,10 +251,4 @@ const keyOf = (tenant: string, runId: string) => `${tenant}\n${runId}`
 
 function runIdOf(started: JournalEntry): string {
   return started.stream.split('/')[1] as string
-}
-
-function settleFromEnd(end: JournalEntry, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-  const { output, error } = end.payload as { output?: unknown; error?: RecordedError }
-  if (end.kind === END_KINDS[0]) resolve(output)
-  else reject(revive(error as RecordedError))
 }

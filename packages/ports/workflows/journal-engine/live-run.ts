@@ -1,12 +1,11 @@
 import { isPassing, SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { ActivityFunction, WorkflowFunction } from '@soma/contracts/workflow'
-import { payloadText } from '../../journal/payload.ts'
 import type { AppendRequest, Journal } from '../../journal/port.ts'
 import { Abortable } from '../execution/abortable.ts'
 import { type ActivityOutcome, attemptActivity } from '../execution/attempt-activity.ts'
-import { asRecorded, type Command, ContinueAsNew, Execution, type Host, Nondeterminism, recordError } from '../execution/execution.ts'
-import { type RecordedError, type StartedPayload, type StepPayload, stepKey, streamOf } from '../execution/record.ts'
+import { type Command, ContinueAsNew, Execution, type Host, Nondeterminism } from '../execution/execution.ts'
+import { asRecorded, problemOf, recordError, type StartedPayload, type StepPayload, stepKey, streamOf } from '../execution/record.ts'
 
 /** setTimeout's longest, in milliseconds; longer waits are made of several. */
 const LONGEST_TIMER = 2 ** 31 - 1
@@ -379,13 +378,4 @@ export class LiveRun {
 /** Lets every continuation of the workflow run until all of them wait for something outside. */
 function comeToRest(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-function problemOf(kind: string, payload: unknown): RecordedError | undefined {
-  try {
-    payloadText(kind, payload)
-    return undefined
-  } catch (error) {
-    return recordError(error)
-  }
 }
