@@ -7,6 +7,7 @@ import type { Cache } from '@soma/ports/cache/port'
 import type { Events } from '@soma/ports/events/port'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Locks } from '@soma/ports/locks/port'
+import type { Models } from '@soma/ports/models/port'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Policy } from '@soma/ports/policy/port'
 import type { Secrets } from '@soma/ports/secrets/port'
@@ -44,6 +45,7 @@ export interface Needs {
   analytics: Analytics
   policy: Policy
   secrets: Secrets
+  models: Models
   kill: KillSwitches
   budgets: Budgets
   approvals: Approvals

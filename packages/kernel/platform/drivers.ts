@@ -5,6 +5,7 @@ import type { Cache } from '@soma/ports/cache/port'
 import type { Events } from '@soma/ports/events/port'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Locks } from '@soma/ports/locks/port'
+import type { Models } from '@soma/ports/models/port'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Policy } from '@soma/ports/policy/port'
 import type { Redis } from '@soma/ports/redis/redis'
@@ -37,6 +38,7 @@ interface Ports {
   analytics: Analytics
   policy: Policy
   secrets: Secrets
+  models: Models
 }
 type Drivers = Config['drivers']
 type Openers = { [Port in keyof Ports]: Partial<Record<Drivers[Port], (ground: Ground) => Promise<Ports[Port]>>> }
@@ -97,6 +99,10 @@ const DRIVERS: Openers = {
       ])
       return openPostgresSecrets(sql, { masterKey: await loadMasterKey(data) })
     },
+  },
+  models: {
+    none: async () => (await import('@soma/ports/models/none')).openNoModels(),
+    openai: async ({ config }) => (await import('@soma/ports/models/openai')).openOpenAiModels(config.models),
   },
 }
 

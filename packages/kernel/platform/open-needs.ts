@@ -107,6 +107,7 @@ async function openWanted(
   if (wants('objects', 'performAction')) needs.objects = await opened('objects')
   if (wants('vectors')) needs.vectors = await opened('vectors')
   if (wants('analytics')) needs.analytics = await opened('analytics')
+  if (wants('models')) needs.models = await opened('models')
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
