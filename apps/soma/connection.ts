@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import { findRunningServer } from '@soma/kernel/lifecycle/data-directory'
 import { type Client, createClient } from '@soma/sdk/client'
+import type { Logins } from './logins.ts'
 
 export interface Connection {
   client: Client
@@ -11,32 +12,49 @@ export interface Connection {
   fetch(path: string, init?: RequestInit): Promise<Response>
 }
 
+/**
+ * The server's address: the one that was said, or that of the server on the data folder.
+ * @throws `dependency_unavailable` when no server runs
+ */
+export async function findServer({ url, dataFolder }: { url: string | undefined; dataFolder: string }): Promise<string> {
+  const address = url ? checkedUrl(url) : (await findRunningServer(dataFolder))?.url
+  if (address) return address
+  throw new SomaError(
+    'dependency_unavailable',
+    `No server runs on ${dataFolder}. Start it with: npm start. Or name another one with --url or its folder with --data.`,
+    { data: dataFolder },
+  )
+}
+
 export interface ConnectOptions {
-  /** Where the platform is, when it was said. */
-  url: string | undefined
+  /** Where the platform is. */
+  url: string
   apiKey: string | undefined
-  /** Folder of the server that is looked for otherwise; its key is taken when no other was given. */
+  /** Without it nobody's sign-in counts. */
+  logins?: Logins
+  /** Its key is taken when there is no other, and nobody signed in. */
   dataFolder: string
 }
 
 /**
- * Finds the server and the key to show it.
- * @throws `dependency_unavailable` when no server runs; `unauthenticated` when there is no key
+ * Finds what to show the server: a key that was given, what a sign-in got, or the key of the data folder.
+ * @throws `unauthenticated` when there is nothing
  */
-export async function connect({ url, apiKey, dataFolder }: ConnectOptions): Promise<Connection> {
-  const address = url ? checkedUrl(url) : (await findRunningServer(dataFolder))?.url
-  if (!address)
-    throw new SomaError(
-      'dependency_unavailable',
-      `No server runs on ${dataFolder}. Start it with: npm start. Or name another one with --url or its folder with --data.`,
-      { data: dataFolder },
-    )
-  const key = apiKey ?? (await localKey(address, dataFolder))
+export async function connect({ url, apiKey, logins, dataFolder }: ConnectOptions): Promise<Connection> {
+  const credentials = await findCredentials({ url, apiKey, logins, dataFolder })
   return {
-    client: createClient({ baseUrl: address, apiKey: key }),
-    url: address,
-    fetch: (path, init) => fetch(new URL(path, address), { ...init, headers: { ...init?.headers, authorization: `Bearer ${key}` } }),
+    client: createClient({ baseUrl: url, apiKey: credentials }),
+    url,
+    fetch: async (path, init) =>
+      fetch(new URL(path, url), { ...init, headers: { ...init?.headers, authorization: `Bearer ${await credentials()}` } }),
   }
+}
+
+async function findCredentials({ url, apiKey, logins, dataFolder }: ConnectOptions): Promise<() => Promise<string>> {
+  if (apiKey) return async () => apiKey
+  if (logins && (await logins.find(url))) return () => logins.accessToken(url)
+  const key = await localKey(url, dataFolder)
+  return async () => key
 }
 
 function checkedUrl(text: string): string {
@@ -54,8 +72,8 @@ async function localKey(address: string, dataFolder: string): Promise<string> {
   throw new SomaError(
     'unauthenticated',
     isLocal
-      ? `There is no API key to show ${address}: set SOMA_API_KEY, or name the server's data folder with --data (${file} can not be read).`
-      : `There is no API key to show ${address}: set SOMA_API_KEY. The key of a data folder is for a server on this machine only.`,
+      ? `There is no API key to show ${address}: sign in with "soma login", set SOMA_API_KEY, or name the server's data folder with --data (${file} can not be read).`
+      : `There is no API key to show ${address}: sign in with "soma login", or set SOMA_API_KEY. The key of a data folder is for a server on this machine only.`,
     { url: address },
   )
 }

@@ -6,6 +6,9 @@ export const COMMANDS = [
   { name: 'demo', group: 'Begin', summary: 'Start everything and run the first project, live, on a git repository' },
   { name: 'start', group: 'Begin', summary: 'Start the server' },
   { name: 'stop', group: 'Begin', summary: 'Stop the server of the data folder' },
+  { name: 'login', group: 'Begin', summary: 'Sign in at the issuer that the server trusts' },
+  { name: 'logout', group: 'Begin', summary: 'End what "login" began' },
+  { name: 'whoami', group: 'Begin', summary: 'Say who you are to the server, and what you may do' },
   { name: 'doctor', group: 'Begin', summary: 'Say what is there, what is missing, and what to do' },
   { name: 'project', group: 'Work', summary: 'Create projects, watch them, read their reports' },
   { name: 'run', group: 'Work', summary: 'Run a capsule and show what comes out' },
@@ -23,7 +26,8 @@ const AFTER_HELP = `
 Environment:
   SOMA_DATA      data folder (default ./.soma)
   SOMA_URL       server to talk to (default: the one on the data folder)
-  SOMA_API_KEY   key to show it (default: admin.key of the data folder)
+  SOMA_API_KEY   key to show it (default: what "soma login" got, else
+                 admin.key of the data folder)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reachable,
 4 denied or waiting for approval.

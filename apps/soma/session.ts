@@ -21,7 +21,9 @@ export interface Session {
   readonly data: string | undefined
   /** Absolute path of the data folder. */
   dataFolder(): Promise<string>
-  /** The server, found once. */
+  /** Address of the server. */
+  findServer(): Promise<string>
+  /** The server and what to show it, found once. */
   connect(): Promise<Connection>
   /** How a command is typed in this place, for people to copy: `npx soma approve 7f…` */
   typed(command: string): string
@@ -56,13 +58,18 @@ export function openSession(options: () => GlobalOptions, env: NodeJS.ProcessEnv
       const { loadConfig } = await import('@soma/kernel/config/config')
       return (await loadConfig({ cwd, env, overrides: { data: options().data } })).data
     },
+    async findServer() {
+      const { findServer } = await import('./connection.ts')
+      return findServer({ url: options().url ?? (env.SOMA_URL || undefined), dataFolder: await session.dataFolder() })
+    },
     connect() {
       connection ??= (async () => {
-        const { connect } = await import('./connection.ts')
+        const [{ connect }, { openLogins }] = await Promise.all([import('./connection.ts'), import('./logins.ts')])
         return connect({
-          url: options().url ?? (env.SOMA_URL || undefined),
+          url: await session.findServer(),
           apiKey: env.SOMA_API_KEY || undefined,
           dataFolder: await session.dataFolder(),
+          logins: openLogins(env),
         })
       })()
       return connection

@@ -5,8 +5,8 @@ import type { paths } from './schema.d.ts'
 export interface ClientOptions {
   /** Where the platform is, e.g. http://127.0.0.1:8000 */
   baseUrl: string
-  /** An API key (`soma_…`) or a token. */
-  apiKey: string
+  /** An API key (`soma_…`) or a token; a function is asked before every request, for tokens that expire. */
+  apiKey: string | (() => Promise<string>)
   fetch?: typeof fetch
 }
 
@@ -16,10 +16,15 @@ export type Client = FetchClient<paths>
 export function createClient({ baseUrl, apiKey, fetch: send = fetch }: ClientOptions): Client {
   const client = createFetchClient<paths>({
     baseUrl,
-    headers: { authorization: `Bearer ${apiKey}` },
     fetch: (request) => sendPatiently(request, send),
   })
-  client.use(problemsAsErrors(baseUrl))
+  client.use(
+    {
+      onRequest: async ({ request }) =>
+        request.headers.set('authorization', `Bearer ${typeof apiKey === 'string' ? apiKey : await apiKey()}`),
+    },
+    problemsAsErrors(baseUrl),
+  )
   return client
 }
 

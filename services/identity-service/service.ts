@@ -3,6 +3,7 @@ import { API_KEY_MIGRATIONS } from '@soma/kernel/auth/api-keys'
 import { defineService } from '@soma/kernel/http/service'
 import { ensureFirstAdministrator } from './first-administrator.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { signInRoutes } from './routes/sign-in.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 
 export const identityService = defineService({
@@ -13,6 +14,7 @@ export const identityService = defineService({
   routes(app, context) {
     apiKeyRoutes(app, context)
     tokenRoutes(app, context)
+    signInRoutes(app, context)
   },
   async start({ sql, folder, logger }) {
     const file = await ensureFirstAdministrator(sql, dirname(await folder('run')))

@@ -1,0 +1,105 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { SomaError } from '@soma/contracts/errors'
+import { lock } from 'proper-lockfile'
+import { z } from 'zod'
+
+const Login = z.object({
+  issuer: z.string(),
+  clientId: z.string(),
+  accessToken: z.string(),
+  /** Without it a login ends with its access token. */
+  refreshToken: z.string().optional(),
+  /** Of the access token, in milliseconds since 1970. */
+  expiresAt: z.number(),
+})
+/** What a sign-in got for one server. */
+export type Login = z.infer<typeof Login>
+const File = z.record(z.string(), Login)
+
+/** Sign-ins by server, in a file that only its owner may read. */
+export interface Logins {
+  find(server: string): Promise<Login | undefined>
+  save(server: string, login: Login): Promise<void>
+  /** Forgets it; gives what there was. */
+  remove(server: string): Promise<Login | undefined>
+  /**
+   * A token that is good for the next request; fetches a new one when it is about to expire.
+   * @throws `unauthenticated` when one has to sign in again
+   */
+  accessToken(server: string): Promise<string>
+}
+
+/** A token that expires sooner may be too old when it arrives. */
+const LEAST_LEFT_MILLISECONDS = 20_000
+
+export function openLogins(env: NodeJS.ProcessEnv): Logins {
+  const folder = join(env.XDG_CONFIG_HOME || join(homedir(), '.config'), 'soma')
+  const path = join(folder, 'logins.json')
+
+  async function read(): Promise<z.infer<typeof File>> {
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '{}'
+      throw error
+    })
+    return File.parse(JSON.parse(text))
+  }
+
+  async function write(logins: z.infer<typeof File>): Promise<void> {
+    const draft = `${path}.${process.pid}`
+    await writeFile(draft, `${JSON.stringify(logins, null, 2)}\n`, { mode: 0o600 })
+    await rename(draft, path)
+  }
+
+  /** One process at a time: an issuer gives a new refresh token for the old one once, and takes a second time for theft. */
+  async function change<Result>(work: (logins: z.infer<typeof File>) => Promise<Result>): Promise<Result> {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const unlock = await lock(folder, { retries: { forever: true, minTimeout: 20, maxTimeout: 200, maxRetryTime: 30_000 } })
+    try {
+      return await work(await read())
+    } finally {
+      await unlock()
+    }
+  }
+
+  const refresh = (server: string) =>
+    change(async (logins) => {
+      const login = logins[originOf(server)]
+      if (!login) throw ended(server)
+      if (isFresh(login)) return login
+      const { renewLogin } = await import('./sign-in.ts')
+      const renewed = await renewLogin(login)
+      if (renewed) logins[originOf(server)] = renewed
+      else delete logins[originOf(server)]
+      await write(logins)
+      if (renewed) return renewed
+      throw ended(server)
+    })
+
+  return {
+    find: async (server) => (await read())[originOf(server)],
+    save: (server, login) => change((logins) => write({ ...logins, [originOf(server)]: login })),
+    remove: (server) =>
+      change(async ({ [originOf(server)]: removed, ...others }) => {
+        await write(others)
+        return removed
+      }),
+    accessToken: async (server) => {
+      const login = (await read())[originOf(server)]
+      return login && isFresh(login) ? login.accessToken : (await refresh(server)).accessToken
+    },
+  }
+}
+
+function isFresh({ expiresAt }: Login): boolean {
+  return expiresAt - Date.now() > LEAST_LEFT_MILLISECONDS
+}
+
+function originOf(server: string): string {
+  return new URL(server).origin
+}
+
+function ended(server: string): SomaError {
+  return new SomaError('unauthenticated', `Your sign-in at ${server} has ended. Sign in again: soma login`, { url: server })
+}
