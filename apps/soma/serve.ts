@@ -32,12 +32,13 @@ export async function serverConfig({ cwd, env, data }: Pick<Session, 'cwd' | 'en
 
 /** Starts the platform in this process, with everything that comes with it. */
 export async function openWholePlatform(config: Config, logTo: LogDestination): Promise<Platform> {
+  const version = readVersion()
   const [{ SERVICES }, { ADAPTERS }, logger] = await Promise.all([
     import('./services.ts'),
     import('./adapters.ts'),
-    createLogger(config.log, logTo),
+    createLogger(config.log, logTo, { ...config.telemetry, version, services: config.services }),
   ])
-  return openPlatform({ config, services: SERVICES, adapters: ADAPTERS, logger, version: readVersion() })
+  return openPlatform({ config, services: SERVICES, adapters: ADAPTERS, logger, version })
 }
 
 /** `soma start`: says where the server is, then serves until a signal. The log goes to standard error. */

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import { SomaError } from '@soma/contracts/errors'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { traceHeaders } from '../telemetry/tracing.ts'
 
 /** Headers that belong to one connection, not to the message (RFC 9110, section 7.6.1), and what follows from the body sent on. */
 const OWN_HEADERS = new Set([
@@ -14,6 +15,9 @@ const OWN_HEADERS = new Set([
   'host',
   'content-length',
   'content-encoding',
+  // The other's span is a child of ours.
+  'traceparent',
+  'tracestate',
 ])
 
 /**
@@ -30,7 +34,7 @@ export async function forward(request: FastifyRequest, reply: FastifyReply, peer
   const body = request.body === undefined || request.body === null ? undefined : JSON.stringify(request.body)
   const answer = await fetch(new URL(request.url, peerUrl), {
     method: request.method,
-    headers,
+    headers: [...headers, ...Object.entries(traceHeaders())],
     body,
     redirect: 'manual',
     signal: gone.signal,

@@ -15,7 +15,10 @@ import { openKillSwitches } from '../kill/kill-switches.ts'
 import { createLedger } from '../ledger/ledger.ts'
 import type { DataDirectory } from '../lifecycle/data-directory.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
+import { measureActions, measureBudgets, measureGate, measureJournal, showStandstills } from '../telemetry/kernel-metrics.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import { type Ground, openPort, openSql, type PortName } from './drivers.ts'
 
 /** The most that a tool may read from one answer, in bytes, and wait for it. */
@@ -26,6 +29,7 @@ export interface OpenNeedsOptions {
   data: DataDirectory
   lifecycle: Lifecycle
   logger: Logger
+  telemetry: { metrics: Metrics; tracing: Tracing }
   adapters: readonly Adapter<unknown>[]
   policySource: PolicySource
   wanted: ReadonlySet<Need>
@@ -39,10 +43,11 @@ export async function openNeeds(
   options: OpenNeedsOptions,
 ): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens' | 'dependencies'>> {
   const { config, data, lifecycle } = options
+  const { metrics } = options.telemetry
   const sql = await openSql(config, data.path)
   lifecycle.onStop('database', () => sql.close())
   const { openPostgresJournal } = await import('@soma/ports/journal/postgres')
-  const journal = await openPostgresJournal(sql)
+  const journal = measureJournal(await openPostgresJournal(sql), metrics)
   lifecycle.onStop('journal', () => journal.close())
   const dependencies: Dependency[] = [dependencyOf('sql', config.sql.url ? 'postgres' : 'embedded', sql)]
   const ground: Ground = { config, data: data.path, sql, journal, logger: options.logger }
@@ -62,18 +67,19 @@ export async function openNeeds(
   lifecycle.onStop('kill switches', () => kill.close())
   const decisions = createDecisionLog(journal)
   lifecycle.onStop('decisions', () => decisions.flush())
-  const gate = createGate({ policy, source: options.policySource, kill, decisions })
+  const gate = measureGate(createGate({ policy, source: options.policySource, kill, decisions }), metrics)
   await broadcast.subscribe(
     'policy',
     (message) => gate.forget((message as { tenant: string }).tenant),
     () => gate.forgetAll(),
   )
   const [budgets, approvals, tokens, ledgerKey] = await Promise.all([
-    openBudgets(sql),
+    openBudgets(sql).then((opened) => measureBudgets(opened, metrics)),
     openApprovals({ sql, journal }),
     keys.signingKey('tokens').then(({ privateKey }) => createTokenIssuer({ privateKey })),
     keys.signingKey('ledger'),
   ])
+  showStandstills(sql, metrics)
   const ledger = createLedger({ journal, sql, key: ledgerKey })
   const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger, dependencies }
   return { ...always, ...(await openWanted(always, ground, options)) }
@@ -84,7 +90,7 @@ type Always = Pick<Needs, 'sql' | 'journal' | 'kill' | 'gate' | 'budgets' | 'app
 async function openWanted(
   always: Always,
   ground: Ground,
-  { config, lifecycle, adapters, wanted }: OpenNeedsOptions,
+  { config, lifecycle, adapters, wanted, telemetry }: OpenNeedsOptions,
 ): Promise<Partial<Needs>> {
   const needs: Partial<Needs> = {}
   const wants = (...names: Need[]) => names.some((name) => wanted.has(name))
@@ -111,12 +117,8 @@ async function openWanted(
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
-    needs.performAction = createActions({
-      ...always,
-      operations: needs.operations as Needs['operations'],
-      objects: needs.objects as Needs['objects'],
-      egress,
-    })
+    const { operations, objects } = needs as Pick<Needs, 'operations' | 'objects'>
+    needs.performAction = measureActions(createActions({ ...always, operations, objects, egress }), telemetry)
   }
   if (wants('workflows')) needs.workflows = await opened('workflows')
   return needs

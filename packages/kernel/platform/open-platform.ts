@@ -56,11 +56,13 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
   const data = await openDataDirectory(resolve(config.data))
   const metrics = createMetrics()
   const tracing = await createTracing({
+    ...config.telemetry,
     version,
-    otlpEndpoint: config.telemetry.otlpEndpoint,
-    otlpHeaders: config.telemetry.otlpHeaders,
-    recentSpans: config.telemetry.recentSpans,
+    services: config.services,
+    tellLoss: (text, fields) => logger.warn(fields, text),
   })
+  // The very last, so that the log of the end is sent too.
+  lifecycle.onStop('log', () => new Promise<void>((resolve) => logger.flush(() => resolve())))
   lifecycle.onStop('traces', () => tracing.close())
 
   let server: Server | undefined
@@ -72,6 +74,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
     data,
     lifecycle,
     logger,
+    telemetry: { metrics, tracing },
     adapters,
     wanted: neededBy(services),
     policySource: {

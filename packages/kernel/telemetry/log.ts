@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Config } from '../config/schema.ts'
+import type { ExportOptions } from './exporter.ts'
 import { activeTrace } from './tracing.ts'
 
 export type { Logger }
@@ -76,8 +77,9 @@ export type LogDestination = DestinationStream | 1 | 2
 /**
  * The log of the process: a line of JSON each, with the ids of the active trace; for people when it goes to a terminal.
  * @param destination where lines go; standard output by default
+ * @param exporting a collector that gets them too; the logger's `flush` ends that
  */
-export async function createLogger(config: Config['log'], destination: LogDestination = 1): Promise<Logger> {
+export async function createLogger(config: Config['log'], destination: LogDestination = 1, exporting?: ExportOptions): Promise<Logger> {
   const options = {
     level: config.level,
     base: undefined,
@@ -90,7 +92,12 @@ export async function createLogger(config: Config['log'], destination: LogDestin
       return active ? { trace_id: active.traceId, span_id: active.spanId } : {}
     },
   }
-  return pino(options, typeof destination === 'number' ? await standardStream(destination, config.format) : destination)
+  const stream = typeof destination === 'number' ? await standardStream(destination, config.format) : destination
+  if (!exporting?.otlpEndpoint) return pino(options, stream)
+  // Loaded only when there is somewhere to send to.
+  const { openLogExport, alsoTo } = await import('./log-export.ts')
+  const logger: Logger = pino(options, alsoTo(await openLogExport(exporting, (text, fields) => logger.warn(fields, text)), stream))
+  return logger
 }
 
 async function standardStream(descriptor: 1 | 2, format: Config['log']['format']): Promise<DestinationStream> {

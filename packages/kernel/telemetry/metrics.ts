@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { exportedRecords } from './export-loss.ts'
 
 interface Described {
   name: string
@@ -18,6 +19,8 @@ export interface HttpObservation {
 export interface Metrics {
   counter(described: Described): Counter
   gauge(described: Described): Gauge
+  /** A gauge that is read when it is asked for. While reading fails there is no value. */
+  gaugeOf(described: Described, read: () => Promise<number>): void
   /** @param buckets upper bounds in the metric's unit; default 1 ms to 60 s for metrics in seconds */
   histogram(described: Described & { buckets?: readonly number[] }): Histogram
   observeRequest(observation: HttpObservation): void
@@ -30,12 +33,28 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 export function createMetrics(options: { processMetrics?: boolean } = {}): Metrics {
   const registry = new Registry()
-  if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry })
+  if (options.processMetrics ?? true) {
+    collectDefaultMetrics({ register: registry })
+    registry.registerMetric(exportedRecords)
+  }
   const own = ({ name, help, labels = [] }: Described) => ({ name, help, labelNames: [...labels], registers: [registry] })
   const once = <Metric>(name: string, make: () => Metric) => (registry.getSingleMetric(name) as Metric | undefined) ?? make()
 
   const counter: Metrics['counter'] = (described) => once(described.name, () => new Counter(own(described)))
   const gauge: Metrics['gauge'] = (described) => once(described.name, () => new Gauge(own(described)))
+  const gaugeOf: Metrics['gaugeOf'] = (described, read) =>
+    void once(
+      described.name,
+      () =>
+        new Gauge({
+          ...own(described),
+          async collect() {
+            const value = await read().catch(() => undefined)
+            if (value === undefined) this.remove()
+            else this.set(value)
+          },
+        }),
+    )
   const histogram: Metrics['histogram'] = (described) =>
     once(described.name, () => new Histogram({ ...own(described), buckets: [...(described.buckets ?? SECONDS)] }))
 
@@ -46,6 +65,7 @@ export function createMetrics(options: { processMetrics?: boolean } = {}): Metri
   return {
     counter,
     gauge,
+    gaugeOf,
     histogram,
     registry,
     observeRequest: ({ service, route, method, status, seconds }) => {

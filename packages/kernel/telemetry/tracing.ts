@@ -10,6 +10,8 @@ import {
   trace,
 } from '@opentelemetry/api'
 import { BatchSpanProcessor, NodeTracerProvider, type ReadableSpan, type SpanProcessor } from '@opentelemetry/sdk-trace-node'
+import { type TellLoss, watchExport } from './export-loss.ts'
+import { BATCHES, describeProcess, type ExportOptions, exporterOptions, shutDown } from './exporter.ts'
 
 /** Attribute that says whose span it is, so that one tenant never sees another's. */
 export const TENANT_ATTRIBUTE = 'soma.tenant'
@@ -28,13 +30,11 @@ export interface RecordedSpan {
   message?: string
 }
 
-export interface TracingOptions {
-  version: string
+export interface TracingOptions extends ExportOptions {
   /** Spans kept in memory. */
   recentSpans: number
-  /** Base URL of an OTLP collector; spans go to `<endpoint>/v1/traces`. */
-  otlpEndpoint?: string
-  otlpHeaders?: Record<string, string>
+  /** Told when the collector does not take the spans. */
+  tellLoss?: TellLoss
 }
 
 export interface Tracing {
@@ -68,8 +68,8 @@ export function activeTrace(): { traceId: string; spanId: string } | undefined {
 export async function createTracing(options: TracingOptions): Promise<Tracing> {
   const ring = createRing(options.recentSpans)
   const processors: SpanProcessor[] = [ring.processor]
-  if (options.otlpEndpoint) processors.push(await exporting(options.otlpEndpoint, options.otlpHeaders))
-  const provider = new NodeTracerProvider({ spanProcessors: processors })
+  if (options.otlpEndpoint) processors.push(await exporting(options))
+  const provider = new NodeTracerProvider({ resource: describeProcess(options), spanProcessors: processors })
   // Sets the propagator and the context manager of the process; a second registration leaves the first in place.
   provider.register()
   const tracer = provider.getTracer('soma', options.version)
@@ -92,14 +92,15 @@ export async function createTracing(options: TracingOptions): Promise<Tracing> {
         }
       }),
     recentSpans: ring.read,
-    close: () => provider.shutdown(),
+    close: () => shutDown(provider),
   }
 }
 
-async function exporting(endpoint: string, headers: Record<string, string> = {}): Promise<SpanProcessor> {
+async function exporting(options: TracingOptions): Promise<SpanProcessor> {
   // Loaded only when there is somewhere to send to: it takes longer to import than the rest of the telemetry.
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http')
-  return new BatchSpanProcessor(new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, '')}/v1/traces`, headers }))
+  const watched = { ...BATCHES, selfObsMeterProvider: watchExport('spans', options.tellLoss ?? (() => undefined)) }
+  return new BatchSpanProcessor(new OTLPTraceExporter(exporterOptions(options, 'v1/traces')), watched)
 }
 
 function createRing(size: number) {
