@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type RunningProgram, startSoma } from '@soma/cli/testing'
+import { openTestSql } from '@soma/ports/sql/testing'
+
+export interface PlatformProcess {
+  url: string
+  /** What it has printed is in its result. */
+  program: RunningProgram
+}
+
+export interface PlatformProcesses {
+  start(services: readonly string[], options?: { port?: number; peerUrl?: string; env?: Record<string, string> }): Promise<PlatformProcess>
+  /** Asks as the administrator. */
+  call(url: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<Response>
+  close(): Promise<void>
+}
+
+/** Processes of one platform, as people start them: one database and one master key, a data folder each. */
+export async function openPlatformProcesses(shared: Record<string, string> = {}): Promise<PlatformProcesses> {
+  const folder = await mkdtemp(join(tmpdir(), 'soma-processes-'))
+  const sql = await openTestSql()
+  const { user, password, host, port, database } = sql.connection
+  const env = {
+    SOMA_SQL_URL: `postgres://${user}:${password}@${host}:${port}/${database}`,
+    SOMA_MASTER_KEY: randomBytes(32).toString('base64'),
+    ...shared,
+  }
+  const running: RunningProgram[] = []
+  let adminKey = ''
+
+  return {
+    start: async (services, { port: ownPort = 0, peerUrl, env: own = {} } = {}) => {
+      const words = ['start', '--port', String(ownPort), '--json', '--data', join(folder, String(running.length))]
+      if (services.length > 0) words.push('--services', services.join(','))
+      const program = startSoma(words, { cwd: folder, env: { ...env, ...own, ...(peerUrl ? { SOMA_PEER_URL: peerUrl } : {}) } })
+      running.push(program)
+      const started = JSON.parse(await program.firstLine) as { url: string; adminKey?: string }
+      if (started.adminKey) adminKey = (await readFile(started.adminKey, 'utf8')).trim()
+      return { url: started.url, program }
+    },
+    call: (url, path, { body, headers } = {}) =>
+      fetch(new URL(path, url), {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json', ...headers },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      }),
+    close: async () => {
+      await Promise.all(running.map((program) => program.stop('SIGTERM')))
+      await sql.close()
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
+
+/** A port that was free a moment ago: processes that name each other must know theirs before they start. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address ? address.port : 0
+}
