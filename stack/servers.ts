@@ -5,10 +5,23 @@ import { keycloak } from './servers/keycloak.ts'
 import { minio } from './servers/minio.ts'
 import { opa } from './servers/opa.ts'
 import { postgres } from './servers/postgres.ts'
+import { prometheus } from './servers/prometheus.ts'
 import { ray } from './servers/ray.ts'
 import { redis } from './servers/redis.ts'
 import { temporal } from './servers/temporal.ts'
 import { toxiproxy } from './servers/toxiproxy.ts'
 
 /** Every server of the stack, in the order in which they may start. */
-export const SERVERS: readonly Server[] = [toxiproxy, postgres, redis, minio, clickhouse, kafka, temporal, opa, keycloak, ray]
+export const SERVERS: readonly Server[] = [
+  toxiproxy,
+  postgres,
+  redis,
+  minio,
+  clickhouse,
+  kafka,
+  temporal,
+  opa,
+  keycloak,
+  ray,
+  prometheus,
+]
