@@ -1,6 +1,11 @@
 /**
  * A cache: may forget at any time, so nothing may depend on it but speed. Values and counters of one key are apart. What another
  * process sets or deletes is seen within moments; should the connection that says so be lost, within five seconds.
+ *
+ * Session state may be kept here where forgetting it means to sign in again. Two things are not promised: a change based on the value read
+ * (the last `set` wins), and that a deletion is seen everywhere before `delete` resolves; so a session that must end at once is also
+ * checked against its record.
+ *
  * Everything throws `invalid_input` for a tenant, key, value or time that can not be.
  */
 export interface Cache {

@@ -10,7 +10,10 @@ export interface Lease {
   release(): Promise<void>
 }
 
-/** Leases with fencing tokens. A name that belongs to a tenant begins with it: `acme/training`. */
+/**
+ * Leases with fencing tokens. A name that belongs to a tenant begins with it: `acme/training`. A backend may forget a lease before it ends
+ * (a failover of Redis), so two may hold a name for a while; a fence that checks tokens never lets both through in turn.
+ */
 export interface Locks {
   /**
    * Takes the lock if nobody holds it.

@@ -38,6 +38,7 @@ export function openConnection(settings: RedisSettings): Connection {
   const client = createClient(settings)
   let lastFailure = 'no answer in time'
   let awaySince: number | undefined = performance.now()
+  let isClosed = false
   client.on('error', (error: Error) => {
     lastFailure = error.message
   })
@@ -47,10 +48,19 @@ export function openConnection(settings: RedisSettings): Connection {
   client.on('close', () => {
     awaySince ??= performance.now()
   })
+  // The client gives up for good when it hears of a failover just while it asks the Sentinels, so it is set going again.
+  client.on('end', () => {
+    if (!isClosed) setTimeout(connectAgain, RECONNECT_AFTER_MILLISECONDS)
+  })
+
+  function connectAgain(): void {
+    // What keeps it from connecting comes as an `error` as well.
+    if (!isClosed) client.connect().catch(() => undefined)
+  }
 
   async function becomeReady(): Promise<void> {
     const patience = (awaySince ?? performance.now()) + WAIT_FOR_CONNECTION_MILLISECONDS - performance.now()
-    if (client.status === 'end' || patience <= 0 || !(await isReadyWithin(client, patience))) throw new Error(lastFailure)
+    if (isClosed || patience <= 0 || !(await isReadyWithin(client, patience))) throw new Error(lastFailure)
   }
 
   return {
@@ -64,7 +74,10 @@ export function openConnection(settings: RedisSettings): Connection {
         throw unavailable(settings, awaySince === undefined && error instanceof Error ? error.message : lastFailure)
       }
     },
-    close: () => client.disconnect(),
+    close: () => {
+      isClosed = true
+      client.disconnect()
+    },
   }
 }
 
@@ -115,14 +128,11 @@ function isReadyWithin(client: Client, milliseconds: number): Promise<boolean> {
     const settle = (isReady: boolean) => {
       clearTimeout(timer)
       client.off('ready', onReady)
-      client.off('end', onEnd)
       resolve(isReady)
     }
     const onReady = () => settle(true)
-    const onEnd = () => settle(false)
-    const timer = setTimeout(onEnd, milliseconds)
+    const timer = setTimeout(settle, milliseconds, false)
     client.on('ready', onReady)
-    client.on('end', onEnd)
   })
 }
 
@@ -132,7 +142,7 @@ function unavailable(settings: RedisSettings, reason: string): SomaError {
   const what = settings.url ? 'SOMA_REDIS_URL' : 'SOMA_REDIS_SENTINELS and its passwords'
   return new SomaError(
     'dependency_unavailable',
-    `Redis (${where}) does not do its work: ${reason}. See that it runs, or correct ${what}.`,
+    `Redis (${where}) does not do its work: ${reason.replace(/\.$/, '')}. See that it runs, or correct ${what}.`,
     {
       dependency: 'redis',
     },
