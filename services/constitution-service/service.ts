@@ -15,6 +15,7 @@ export const constitutionService = defineService({
   },
   async start(context) {
     const { version, digest } = await createConstitutions(context).publish(PLATFORM, await readFile(DEFAULT, 'utf8'), 'platform')
+    await context.broadcast.publish('policy', { tenant: PLATFORM })
     context.logger.info({ version, digest }, 'the base constitution is in force')
   },
 })

@@ -115,6 +115,10 @@ test('policy is read once for many questions at once, and anew when it was forgo
   world.gate.forget(principal.tenant)
   await world.gate.pass(ask(principal))
   expect(reads).toBe(2)
+  // The platform's rules are part of everybody's.
+  world.gate.forget('platform')
+  await world.gate.pass(ask(principal))
+  expect(reads).toBe(3)
   source.read = read
 })
 

@@ -19,7 +19,7 @@ export interface Gate {
    * @throws `killed`, `forbidden`, `policy_denied`, `approval_required`, `policy_unavailable`, `audit_unavailable`
    */
   pass(request: GateRequest): Promise<Decision>
-  /** Forgets a tenant's policy, so that the next question reads it anew. */
+  /** Forgets a tenant's policy, so that the next question reads it anew. What belongs to the tenant `platform` is part of everybody's. */
   forget(tenant: string): void
   /** Forgets every tenant's, when changes may have been missed. */
   forgetAll(): void
@@ -49,8 +49,10 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
   }
 
   function forget(tenant: string): void {
-    const load = loads.get(tenant)
-    if (load) load.isCurrent = false
+    for (const each of tenant === PLATFORM ? loads.keys() : [tenant]) {
+      const load = loads.get(each)
+      if (load) load.isCurrent = false
+    }
   }
 
   async function decide({ principal, action, context }: GateRequest): Promise<Decision> {
@@ -106,6 +108,9 @@ export function createGate(parts: { policy: Policy; source: PolicySource; kill: 
     },
   }
 }
+
+/** The tenant whose rules are the base of every other's. */
+const PLATFORM = 'platform'
 
 /** The capability to read a tenant's compiled policy; processes of the platform hold it. */
 export const POLICY_BUNDLE = 'policy.bundle'
