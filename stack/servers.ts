@@ -4,8 +4,11 @@ import { kafka } from './servers/kafka.ts'
 import { keycloak } from './servers/keycloak.ts'
 import { minio } from './servers/minio.ts'
 import { opa } from './servers/opa.ts'
+import { openbao } from './servers/openbao.ts'
+import { otelCollector } from './servers/otel-collector.ts'
 import { postgres } from './servers/postgres.ts'
 import { prometheus } from './servers/prometheus.ts'
+import { qdrant } from './servers/qdrant.ts'
 import { ray } from './servers/ray.ts'
 import { redis } from './servers/redis.ts'
 import { temporal } from './servers/temporal.ts'
@@ -18,10 +21,13 @@ export const SERVERS: readonly Server[] = [
   redis,
   minio,
   clickhouse,
+  qdrant,
   kafka,
   temporal,
   opa,
   keycloak,
   ray,
+  openbao,
+  otelCollector,
   prometheus,
 ]

@@ -125,7 +125,17 @@ const servers = {
       database: z.string().min(1).default('default').describe('Database of the figures.'),
     })
     .prefault({}),
-  qdrant: z.strictObject({ url: url('Qdrant over REST.').optional(), apiKey: secret('API key.').optional() }).prefault({}),
+  qdrant: z
+    .strictObject({
+      url: url('Qdrant over REST, e.g. http://localhost:6333.').optional(),
+      apiKey: secret('API key.').optional(),
+      prefix: z
+        .string()
+        .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'must be up to 63 lower-case letters, digits, "-" or "_", beginning with a letter')
+        .default('soma')
+        .describe('First part of the names of all collections, so that several platforms can share a server.'),
+    })
+    .prefault({}),
   vault: z
     .strictObject({
       url: url('Vault or OpenBao.').optional(),
@@ -198,7 +208,7 @@ export const Config = z.strictObject({
     .prefault({}),
   telemetry: z
     .strictObject({
-      otlpEndpoint: url('OpenTelemetry collector (OTLP over HTTP) that gets the traces, e.g. http://localhost:4318.').optional(),
+      otlpEndpoint: url('OpenTelemetry collector (OTLP over HTTP) that gets traces and the log, e.g. http://localhost:4318.').optional(),
       otlpHeaders: z.record(z.string(), z.string()).default({}).describe('Headers for the collector.').meta({ secret: true }),
       recentSpans: z.number().int().min(0).max(100_000).default(5000).describe('Spans kept in memory for the console.'),
     })

@@ -51,6 +51,11 @@ const DRIVERS: Openers = {
       const onTrouble = (error: unknown) => logger.error({ err: error }, 'the workflow engine reads its runs again')
       return openJournalWorkflows({ sql, journal, onTrouble })
     },
+    temporal: async ({ sql, journal, config, logger }) => {
+      const { openTemporalWorkflows } = await import('@soma/ports/workflows/temporal/engine')
+      const onTrouble = (error: unknown) => logger.error({ err: error }, 'the workflow engine tries again')
+      return openTemporalWorkflows({ sql, journal, server: config.temporal, onTrouble })
+    },
   },
   events: {
     journal: async ({ sql, journal }) =>
@@ -79,6 +84,7 @@ const DRIVERS: Openers = {
   },
   vectors: {
     lancedb: async ({ data }) => (await import('@soma/ports/vectors/lancedb')).openLanceVectors({ directory: join(data, 'vectors') }),
+    qdrant: async ({ config }) => (await import('@soma/ports/vectors/qdrant')).openQdrantVectors(config.qdrant),
   },
   analytics: {
     chdb: async ({ data }) => {
@@ -98,6 +104,10 @@ const DRIVERS: Openers = {
         import('@soma/ports/secrets/master-key'),
       ])
       return openPostgresSecrets(sql, { masterKey: await loadMasterKey(data) })
+    },
+    vault: async ({ config, logger }) => {
+      const { openVaultSecrets } = await import('@soma/ports/secrets/vault')
+      return openVaultSecrets({ ...config.vault, onTrouble: (error) => logger.warn({ err: error }, 'the token for Vault was not renewed') })
     },
   },
   models: {

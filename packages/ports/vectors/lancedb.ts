@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { access, constants, mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Connection, Table } from '@lancedb/lancedb'
 import { SomaError } from '@soma/contracts/errors'
 import { requireTenant } from '@soma/contracts/requirements'
 import { packageVersion } from '../package-version.ts'
+import { hashed, labelsOf } from './labels.ts'
 import { dimensionsOf, lanceSchema, recordBatch } from './lance-records.ts'
 import { startUpkeep, type Upkeep } from './lance-upkeep.ts'
 import { DEFAULT_DIMENSIONS, type Metadata, type VectorHit, type Vectors } from './port.ts'
@@ -126,7 +126,7 @@ export async function openLanceVectors(options: { directory: string }): Promise<
           vector: record.kept,
           text: record.text,
           metadata: JSON.stringify(record.metadata),
-          labels: Object.entries(record.metadata).map(labelOf),
+          labels: labelsOf(record.metadata),
         }))
         if (rows.length === 0) return
         await table
@@ -219,17 +219,8 @@ async function prepare(directory: string): Promise<void> {
   }
 }
 
-/** LanceDB takes conditions as SQL text only. So what comes from outside is hashed first, and no text can end a literal. */
-function hashed(value: string): string {
-  return createHash('sha256').update(value).digest('base64url')
-}
-
+/** LanceDB takes conditions as SQL text only, so ids stand in them hashed. */
 const keyOf = hashed
-
-/** One metadata field as a word: equal for the same name, type and value only. */
-function labelOf([field, value]: [string, Metadata[string]]): string {
-  return hashed(JSON.stringify([field, value]))
-}
 
 function portions(ids: readonly string[]): string[][] {
   return Array.from({ length: Math.ceil(ids.length / IDS_AT_ONCE) }, (_, at) => ids.slice(at * IDS_AT_ONCE, (at + 1) * IDS_AT_ONCE))
@@ -240,7 +231,7 @@ function isOneOf(ids: readonly string[]): string {
 }
 
 function conditionOf(filter: Metadata): string | undefined {
-  const labels = Object.entries(filter).map((entry) => `'${labelOf(entry)}'`)
+  const labels = labelsOf(filter).map((label) => `'${label}'`)
   return labels.length === 0 ? undefined : `array_has_all(labels, make_array(${labels.join(', ')}))`
 }
 
