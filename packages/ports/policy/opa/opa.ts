@@ -117,6 +117,7 @@ function refusalOf(status: number, text: string): SomaError {
 /**
  * Asks until there is an answer. OPA may be silent for a moment, when it restarts, and may not have the rules yet, when they are new.
  * @param patience milliseconds that the rules may take to come
+ * @param attempt undefined: the rules are not there
  * @throws policy_unavailable
  */
 async function untilAnswered<Result>(
@@ -124,25 +125,21 @@ async function untilAnswered<Result>(
   version: string,
   attempt: (milliseconds: number) => Promise<Result | undefined>,
 ): Promise<Result> {
-  const began = performance.now()
-  let lastHeard = began
+  const giveUpAt = performance.now() + patience
+  let silentUntil = performance.now() + ANSWER_WITHIN
   for (;;) {
-    const silentUntil = lastHeard + ANSWER_WITHIN
     try {
-      const answer = await attempt(Math.min(silentUntil, began + patience) - performance.now())
+      const answer = await attempt(Math.min(silentUntil, giveUpAt) - performance.now())
       if (answer !== undefined) return answer
-      lastHeard = performance.now()
-      if (lastHeard + PAUSE > began + patience) throw noDecision(`OPA did not load the rules ${version} in time`)
+      silentUntil = performance.now() + ANSWER_WITHIN
     } catch (cause) {
-      if (SomaError.is(cause) || cause instanceof z.ZodError || cause instanceof SyntaxError) throw asNoDecision(cause)
+      if (SomaError.is(cause)) throw cause
+      if (cause instanceof z.ZodError || cause instanceof SyntaxError) throw noDecision('OPA gave an answer that is none', cause)
       if (performance.now() + PAUSE > silentUntil) throw noDecision('OPA does not answer', cause)
     }
+    if (performance.now() + PAUSE > giveUpAt) throw noDecision(`OPA did not load the rules ${version} in time`)
     await pass(PAUSE)
   }
-}
-
-function asNoDecision(cause: Error): SomaError {
-  return SomaError.is(cause) ? cause : noDecision('OPA gave an answer that is none', cause)
 }
 
 function explainSilence(cause: unknown): never {
