@@ -43,7 +43,11 @@ export function openLogins(env: NodeJS.ProcessEnv): Logins {
       if (error.code === 'ENOENT') return '{}'
       throw error
     })
-    return File.parse(JSON.parse(text))
+    try {
+      return File.parse(JSON.parse(text))
+    } catch (cause) {
+      throw new SomaError('invalid_input', `${path} can not be read. Delete it and sign in again.`, { file: path }, { cause })
+    }
   }
 
   async function write(logins: z.infer<typeof File>): Promise<void> {
@@ -70,11 +74,10 @@ export function openLogins(env: NodeJS.ProcessEnv): Logins {
       if (isFresh(login)) return login
       const { renewLogin } = await import('./sign-in.ts')
       const renewed = await renewLogin(login)
-      if (renewed) logins[originOf(server)] = renewed
-      else delete logins[originOf(server)]
-      await write(logins)
-      if (renewed) return renewed
-      throw ended(server)
+      // Kept until the person signs in or out: to go on as somebody else, by the key of the data folder, would be a surprise.
+      if (!renewed) throw ended(server)
+      await write({ ...logins, [originOf(server)]: renewed })
+      return renewed
     })
 
   return {

@@ -159,6 +159,20 @@ describe('a server that runs', () => {
     expect((await soma('doctor')).stdout.split('\n').every((line) => line.length <= 80)).toBe(true)
   })
 
+  test('whoami says who the key stands for; without an issuer there is no login, and it says what to do', async () => {
+    expect((await json('whoami')).answer).toMatchObject({
+      id: expect.stringMatching(/^key:/),
+      tenant: 'main',
+      mfa: false,
+      url: started.url,
+    })
+    expect(await json('login')).toMatchObject({
+      code: 1,
+      answer: { error: { code: 'conflict', message: expect.stringContaining('SOMA_API_KEY') } },
+    })
+    expect((await json('logout')).answer).toMatchObject({ wasSignedIn: false })
+  })
+
   test('a wrong key is exit code 4', async () => {
     const { code, stderr } = await runSoma(['tool', 'list'], { cwd, env: { SOMA_API_KEY: 'soma_wrong' } })
     expect(code).toBe(4)

@@ -26,7 +26,7 @@ const PATIENCE_MILLISECONDS = 10 * 60_000
 /** In a browser on this machine: authorization code with PKCE, sent back to a port of our own (RFC 8252). */
 export async function signInByBrowser({ place, withSecondFactor, tell }: SignInOptions): Promise<Login> {
   const issuer = await openIssuer(place)
-  const verifier = oidc.randomPKCECodeVerifier()
+  const { verifier, challenge } = await makeProof()
   const state = oidc.randomState()
   const redirect = await receiveRedirect(state)
   try {
@@ -34,8 +34,7 @@ export async function signInByBrowser({ place, withSecondFactor, tell }: SignInO
       redirect_uri: redirect.address,
       scope: place.scope,
       state,
-      code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: 'S256',
+      ...challenge,
       ...levels(place, withSecondFactor),
     })
     await tell(address)
@@ -51,9 +50,12 @@ export async function signInByBrowser({ place, withSecondFactor, tell }: SignInO
 /** In a browser anywhere else: the person types a code there, while we ask whether it was done (RFC 8628). */
 export async function signInByDevice({ place, withSecondFactor, tell }: SignInOptions): Promise<Login> {
   const issuer = await openIssuer(place)
-  const device = await oidc.initiateDeviceAuthorization(issuer, { scope: place.scope, ...levels(place, withSecondFactor) }).catch(refuse)
+  const { verifier, challenge } = await makeProof()
+  const device = await oidc
+    .initiateDeviceAuthorization(issuer, { scope: place.scope, ...challenge, ...levels(place, withSecondFactor) })
+    .catch(refuse)
   await tell(new URL(device.verification_uri_complete ?? device.verification_uri), device.user_code)
-  return oidc.pollDeviceAuthorizationGrant(issuer, device).then(asLogin(place), refuse)
+  return oidc.pollDeviceAuthorizationGrant(issuer, device, { code_verifier: verifier }).then(asLogin(place), refuse)
 }
 
 /**
@@ -84,6 +86,12 @@ async function openIssuer({ issuer, clientId }: Pick<SignInPlace, 'issuer' | 'cl
   return oidc.discovery(url, clientId, undefined, oidc.None(), { execute, timeout: 10 }).catch((cause: Error) => {
     throw new SomaError('dependency_unavailable', `The issuer ${issuer} can not be reached: ${cause.message}.`, { issuer }, { cause })
   })
+}
+
+/** That whoever fetches the tokens is who asked for them (RFC 7636). Keycloak wants it for codes that are typed as well. */
+async function makeProof() {
+  const verifier = oidc.randomPKCECodeVerifier()
+  return { verifier, challenge: { code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' } }
 }
 
 function levels({ mfaLevels }: SignInPlace, withSecondFactor: boolean): { acr_values?: string } {

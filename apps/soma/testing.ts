@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const PROGRAM = fileURLToPath(new URL('bin/soma.mjs', import.meta.url))
@@ -24,12 +25,12 @@ export function endAll(): void {
   for (const child of running) child.kill('SIGKILL')
 }
 
-/** Starts `soma` as people do: in a process of its own, without a terminal. */
+/** Starts `soma` as people do: in a process of its own, without a terminal; what it keeps for its user is in `config` of the folder. */
 export function startSoma(words: readonly string[], options: { cwd: string; env?: Record<string, string> }): RunningProgram {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SOMA_')))
   const child = spawn(process.execPath, [PROGRAM, ...words], {
     cwd: options.cwd,
-    env: { ...inherited, ...options.env },
+    env: { ...inherited, XDG_CONFIG_HOME: join(options.cwd, 'config'), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   running.add(child)

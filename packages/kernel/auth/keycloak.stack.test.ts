@@ -1,4 +1,4 @@
-import { createHash, createHmac, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createHash, createHmac, createPublicKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto'
 import { fromStack } from '@soma/ports/testing'
 import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -291,7 +291,7 @@ describe('identity: keycloak', () => {
     test('HS256 with the public key as the secret', async () => {
       const { kid } = decodeProtectedHeader(token)
       const jwk = (await keys()).find((key) => key.kid === kid)
-      const key = createPublicKey({ key: jwk as object, format: 'jwk' })
+      const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
       const signed = `${encode({ alg: 'HS256', typ: 'JWT', kid })}.${parts()[1]}`
       for (const secret of [
         key.export({ type: 'spki', format: 'pem' }),
