@@ -27,6 +27,9 @@ export const ray = defineServer({
       env: {
         MODELS_API_KEY: place.secret('api-key'),
         PYTHONDONTWRITEBYTECODE: '1',
+        // What Ray's own processes show each other. Without it Ray keeps one in the home folder.
+        RAY_AUTH_MODE: 'token',
+        RAY_AUTH_TOKEN: place.secret('ray-token'),
         // Ray's own figures have fixed ports otherwise, which another Ray may hold.
         AUTOSCALER_METRIC_PORT: String(place.port('autoscaler')),
         DASHBOARD_METRIC_PORT: String(place.port('dashboard')),

@@ -1,5 +1,5 @@
 import { setTimeout as pass } from 'node:timers/promises'
-import { APICallError } from '@ai-sdk/provider'
+import { AISDKError, APICallError } from '@ai-sdk/provider'
 import { SomaError } from '@soma/contracts/errors'
 
 const MOST_ATTEMPTS = 3
@@ -63,10 +63,15 @@ export async function explainFailure(error: unknown, context: FailureContext): P
     const sentence = `${server} can not be reached, or broke off: ${cause.message || cause.code}. Is it running, and SOMA_MODELS_URL right?`
     return new SomaError('dependency_unavailable', sentence, { url: context.url }, { cause })
   }
+  if (error instanceof Error && !AISDKError.isInstance(error) && !(error instanceof SyntaxError)) return error
   const said = withoutSecrets(saidBy(error), context.apiKey)
   const status = statusOf(error)
   if (status === undefined || status < 400)
-    return new SomaError('dependency_unavailable', `${server} answers something that is not the OpenAI API: ${said}`, { url: context.url })
+    return new SomaError(
+      'dependency_unavailable',
+      `${server} answers with something that is not the OpenAI API, or an error in it: ${said}`,
+      { url: context.url },
+    )
   const details = { status, ...present({ requestId: requestIdOf(error), retryAfterSeconds: retryAfterOf(error) }) }
   switch (status) {
     case 400:
@@ -106,8 +111,11 @@ function connectionCause(error: unknown): (Error & { code: unknown }) | undefine
   return 'code' in error.cause ? error.cause : connectionCause(error.cause)
 }
 
+/** In the middle of a stream there is no status any more: servers put it into the error's `code`. */
 function statusOf(error: unknown): number | undefined {
-  return APICallError.isInstance(error) ? error.statusCode : undefined
+  if (APICallError.isInstance(error)) return error.statusCode
+  const { code } = Object(error) as { code?: unknown }
+  return typeof code === 'number' && code >= 400 ? code : undefined
 }
 
 function requestIdOf(error: unknown): string | undefined {
@@ -127,7 +135,7 @@ function retryAfterOf(error: unknown): number | undefined {
 function saidBy(error: unknown): string {
   if (APICallError.isInstance(error)) return messageIn(error.responseBody ?? '') ?? error.message
   if (error instanceof Error) return error.message
-  return messageIn(JSON.stringify({ error })) ?? JSON.stringify(error)
+  return messageIn(JSON.stringify({ error })) ?? String(error)
 }
 
 /** OpenAI's `{"error": {"message": …}}`, and the shapes that other servers give it. */

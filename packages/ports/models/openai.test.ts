@@ -145,6 +145,11 @@ describe('in the middle of an answer', () => {
     expect(asked).toBe(1)
   })
 
+  test('an error in the stream counts as what its code says', async () => {
+    await openAgainst((_, response) => response.end('data: {"error": {"message": "prompt too long", "code": 400}}\n\n'))
+    await expect(read()).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('prompt too long') })
+  })
+
   test('a server that falls silent is given up', async () => {
     await openAgainst((_, response) => sendChunk(response, { content: 'Hi' }), { patience: { word: 100, answer: 10_000, token: 100 } })
     await expect(read()).rejects.toMatchObject({ code: 'dependency_unavailable', message: expect.stringContaining('within 0.1 s') })

@@ -20,6 +20,14 @@ AT_ONCE = 4
 MOST_ACCEPTED = 64
 
 
+def refuse_error(chunk: dict[str, Any]) -> None:
+    """The engine streams what it finds wrong as a chunk."""
+    if "error" not in chunk:
+        return
+    error = chunk["error"]
+    raise (ValueError if error.get("code") == 400 else RuntimeError)(error["message"])
+
+
 @serve.deployment(name="chat", max_ongoing_requests=MOST_ACCEPTED, ray_actor_options={"num_cpus": 0.5})
 class ChatModel:
     """Requests and answers are those of OpenAI's chat completions, as llama.cpp's own server understands them."""
@@ -57,7 +65,7 @@ class ChatModel:
         return self.running
 
     async def generate(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Stops the engine at its next token when nobody listens any more."""
+        """Stops the engine at its next token when nobody listens any more. Raises ValueError for a request that does not hold."""
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         is_left = False
@@ -80,6 +88,7 @@ class ChatModel:
         generation.add_done_callback(lambda _: self.end())
         try:
             while (chunk := await chunks.get()) is not None:
+                refuse_error(chunk)
                 yield {**chunk, "model": NAME}
             await generation
         finally:
