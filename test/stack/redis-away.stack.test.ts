@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openKillSwitches } from '@soma/kernel/kill/kill-switches'
@@ -15,6 +13,7 @@ import type { ProcessIdentity } from '@soma/stack/process-identity'
 import { endProcess, runProcess } from '@soma/stack/run-process'
 import { redisProcess, redis as redisServer } from '@soma/stack/servers/redis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { freePort } from './platform-process.ts'
 
 const PASSWORD = 'a-password-that-nobody-may-read'
 const PATIENT = { ttlMilliseconds: 60_000, waitMilliseconds: 30_000 }
@@ -23,20 +22,11 @@ const AWAY = { code: 'dependency_unavailable', details: { dependency: 'redis' } 
 const AT_MOST = 8_000
 
 const folder = await mkdtemp(join(tmpdir(), 'soma-redis-'))
-const port = await findFreePort()
+const port = await freePort()
 const settings = { url: `redis://:${PASSWORD}@127.0.0.1:${port}`, sentinels: [], sentinelName: 'none', prefix: 'away' }
 let server: ProcessIdentity
 let sql: Awaited<ReturnType<typeof openTestSql>>
 const opened: Redis[] = []
-
-async function findFreePort(): Promise<number> {
-  const holder = createServer().listen(0, '127.0.0.1')
-  await once(holder, 'listening')
-  const { port } = holder.address() as AddressInfo
-  holder.close()
-  await once(holder, 'close')
-  return port
-}
 
 /** A server that keeps nothing: each start begins from nothing. */
 async function startServer(): Promise<void> {
