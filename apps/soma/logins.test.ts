@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Login, openLogins } from './logins.ts'
+import type { Login } from './login.ts'
+import { openLogins } from './logins.ts'
 
 let folder: string
 beforeAll(async () => {

@@ -4,18 +4,8 @@ import { join } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import { lock } from 'proper-lockfile'
 import { z } from 'zod'
+import { Login } from './login.ts'
 
-const Login = z.object({
-  issuer: z.string(),
-  clientId: z.string(),
-  accessToken: z.string(),
-  /** Without it a login ends with its access token. */
-  refreshToken: z.string().optional(),
-  /** Of the access token, in milliseconds since 1970. */
-  expiresAt: z.number(),
-})
-/** What a sign-in got for one server. */
-export type Login = z.infer<typeof Login>
 const File = z.record(z.string(), Login)
 
 /** Sign-ins by server, in a file that only its owner may read. */

@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import * as oidc from 'openid-client'
-import type { Login } from './logins.ts'
+import type { Login } from './login.ts'
 import { receiveRedirect } from './receive-redirect.ts'
 
 /** Where the server says that people sign in. */
