@@ -1,3 +1,7 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { PolicyInput } from '@soma/contracts/policy'
 import { compileConstitution } from '@soma/ports/policy/compile'
 import type { PolicyData } from '@soma/ports/policy/port'
@@ -6,7 +10,6 @@ import { randomConstitution, randomQuestion } from '@soma/ports/policy/testing'
 import { openWasmPolicy } from '@soma/ports/policy/wasm'
 import { openCache } from '@soma/stack/cache'
 import { opaProgram } from '@soma/stack/servers/opa'
-import { execa } from 'execa'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openOpaWorld } from './opa-world.ts'
@@ -15,7 +18,7 @@ import { openOpaWorld } from './opa-world.ts'
 const QUESTIONS = Number(process.env.POLICY_QUESTIONS ?? 500)
 const SEED = Number(process.env.POLICY_SEED ?? Date.now() % 2 ** 31)
 const A_CONSTITUTION = 10
-const DECISION = new URL('../../policies/decision.rego', import.meta.url).pathname
+const DECISION = fileURLToPath(new URL('../../policies/decision.rego', import.meta.url))
 
 let world: Awaited<ReturnType<typeof openOpaWorld>>
 beforeAll(async () => {
@@ -56,8 +59,13 @@ async function evaluate(
   const questions = asked.map(({ input, data }) => JSON.parse(writeQuestion(input, { version: data.version, readsArguments: true })))
   const query =
     '{i: d | some i, q in input.questions; p := input.policies; d := data.soma.decision.decision with input as q with data.soma.policies as p}'
-  const { stdout } = await execa(await opaProgram(openCache()), ['eval', '--stdin-input', '--format', 'raw', '--data', DECISION, query], {
-    input: JSON.stringify({ questions, policies }),
-  })
-  return JSON.parse(stdout)
+  const folder = await mkdtemp(join(tmpdir(), 'soma-questions-'))
+  try {
+    const file = join(folder, 'input.json')
+    await writeFile(file, JSON.stringify({ questions, policies }))
+    const cache = openCache()
+    return JSON.parse(await cache.run(await opaProgram(cache), ['eval', '--input', file, '--format', 'raw', '--data', DECISION, query]))
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 }

@@ -12,7 +12,6 @@ import { openOpaPolicy } from '@soma/ports/policy/opa/opa'
 import type { Policy, PolicyData } from '@soma/ports/policy/port'
 import { openCache } from '@soma/stack/cache'
 import { opaProgram } from '@soma/stack/servers/opa'
-import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openOpaWorld } from './opa-world.ts'
 
@@ -189,7 +188,8 @@ async function packUnsigned() {
     await writeFile(join(folder, 'decision.rego'), content)
     await writeFile(join(folder, '.manifest'), JSON.stringify({ revision: 'unsigned', roots: ['soma'] }))
     const archive = join(folder, 'bundle.tar.gz')
-    await execa(await opaProgram(openCache()), ['build', '--bundle', folder, '--output', archive])
+    const cache = openCache()
+    await cache.run(await opaProgram(cache), ['build', '--bundle', folder, '--output', archive])
     return { revision: 'unsigned', archive: new Uint8Array(await readFile(archive)) }
   } finally {
     await rm(folder, { recursive: true })
