@@ -38,7 +38,9 @@ export async function openPlatformProcesses(shared: Record<string, string> = {})
       if (services.length > 0) words.push('--services', services.join(','))
       const program = startSoma(words, { cwd: folder, env: { ...env, ...own, ...(peerUrl ? { SOMA_PEER_URL: peerUrl } : {}) } })
       running.push(program)
-      const started = JSON.parse(await program.firstLine) as { url: string; adminKey?: string }
+      const line = await program.firstLine
+      const started = JSON.parse(line) as { url?: string; adminKey?: string }
+      if (!started.url) throw new Error(`The platform did not start: ${line}`)
       if (started.adminKey) adminKey = (await readFile(started.adminKey, 'utf8')).trim()
       return { url: started.url, program }
     },
