@@ -1,3 +1,4 @@
+import type { JournalEntry } from '@soma/contracts/journal'
 import { expect, test } from 'vitest'
 import { openPostgresJournal } from '../journal/postgres.ts'
 import { openTestSql } from '../sql/testing.ts'
@@ -54,5 +55,29 @@ test('the journal of others is read once, not at every look', async () => {
   const [entry] = await journal.append({ tenant: 'acme', stream: 'other', expectedSeq: 0, entries: [{ kind: 'note', payload: 1 }] })
   await expect.poll(() => read.at(-1)).toBe(entry?.position)
   await consumer.stop()
+  await close()
+})
+
+test('a topic that shows what the journal holds anyway gives it as events, and takes none', async () => {
+  const { sql, journal, close } = await open()
+  const views = [
+    { topic: 'notes', kinds: ['note'], toEvent: ({ tenant, hash, payload }: JournalEntry) => testEvent(tenant, hash, payload) },
+  ]
+  const events = await openJournalEvents({ sql, journal, views })
+  const seen: CloudEvent[] = []
+  await events.consume({ topic: 'notes', group: 'g', handler: async (event) => void seen.push(event) })
+  const entries = await journal.append(
+    { tenant: 'acme', stream: 'a', expectedSeq: 0, entries: [{ kind: 'note', payload: 1 }] },
+    { tenant: 'acme', stream: 'b', expectedSeq: 0, entries: [{ kind: 'other', payload: 2 }] },
+    { tenant: 'globex', stream: 'c', expectedSeq: 0, entries: [{ kind: 'note', payload: 3 }] },
+  )
+  await expect
+    .poll(() => seen.map(({ id, data }) => ({ id, data })))
+    .toEqual([
+      { id: entries[0]?.hash, data: 1 },
+      { id: entries[2]?.hash, data: 3 },
+    ])
+  await expect(events.publish('notes', [testEvent('acme', 'x')])).rejects.toMatchObject({ code: 'invalid_input' })
+  await events.close()
   await close()
 })

@@ -9,9 +9,11 @@ import { openKafkaEvents } from './kafka/driver.ts'
 import { readPartitionEnd } from './kafka/partition-end.ts'
 import { createSender, type Outgoing } from './kafka/sender.ts'
 import { clientOptions, type KafkaSettings } from './kafka/settings.ts'
-import { kafkaAt, kafkaOfStack, readTopic } from './kafka/testing.ts'
+import { kafkaAt, readTopic } from './kafka/testing.ts'
 import { createKafkaTopics } from './kafka/topics.ts'
 import type { CloudEvent, Events } from './port.ts'
+
+const kafkaOfStack = () => kafkaAt([fromStack('SOMA_KAFKA_BROKERS')])
 
 async function open(settings: KafkaSettings = kafkaOfStack()) {
   const sql = await openTestSql()
@@ -151,7 +153,12 @@ interface Foreign {
 
 async function produce(topic: string, messages: readonly Foreign[]): Promise<void> {
   const producer = new Producer({ ...clientOptions(kafkaOfStack()), idempotent: true })
-  const partitioned = messages.map(({ key, value, headers }) => ({ topic, key: Buffer.from(key), value: Buffer.from(value), headers: asMap(headers) }))
+  const partitioned = messages.map(({ key, value, headers }) => ({
+    topic,
+    key: Buffer.from(key),
+    value: Buffer.from(value),
+    headers: asMap(headers),
+  }))
   await producer.send({ messages: partitioned })
   await producer.close()
 }

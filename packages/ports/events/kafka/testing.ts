@@ -1,17 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { Consumer, ListOffsetTimestamps } from '@platformatic/kafka'
-import { fromStack } from '../../testing.ts'
 import type { CloudEvent } from '../port.ts'
 import { eventOf } from './record.ts'
 import { clientOptions, type KafkaSettings } from './settings.ts'
 
-/** The broker of the stack. */
-export function kafkaOfStack(): KafkaSettings {
-  return kafkaAt([fromStack('SOMA_KAFKA_BROKERS')])
-}
-
 export function kafkaAt(brokers: readonly string[]): KafkaSettings {
   return { brokers, saslMechanism: 'SCRAM-SHA-512', tls: false, partitions: 6, replicas: 1 }
+}
+
+/** How many records a topic has ever got; none when it is not there yet. */
+export async function countTopic(settings: KafkaSettings, topic: string): Promise<number> {
+  const client = new Consumer({ ...clientOptions(settings), groupId: randomUUID() })
+  try {
+    const end = await client.listOffsets({ topics: [topic], timestamp: ListOffsetTimestamps.LATEST }).catch(() => undefined)
+    return Number(end?.get(topic)?.reduce((sum, offset) => sum + offset, 0n) ?? 0)
+  } finally {
+    await client.close(true)
+  }
 }
 
 /** What is in a topic now, partition by partition: as anybody reads it who knows nothing of us. */
