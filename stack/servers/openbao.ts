@@ -36,7 +36,7 @@ export const openbao = defineServer({
     await unseal(place)
     await configure(place)
   },
-  env: (place) => ({ SOMA_VAULT_URL: urlOf(place), SOMA_VAULT_TOKEN: place.secret('token') }),
+  env: (place) => ({ SOMA_VAULT_URL: urlOf(place), SOMA_VAULT_TOKEN: place.secret('token'), OPENBAO_KEYS: keysFile(place) }),
   readVersion: async (place) => Health.parse(await ask(place, 'GET', 'sys/health')).version,
 })
 
