@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openCache } from './cache.ts'
-import { isAlive } from './process-identity.ts'
+import { isAlive, type ProcessIdentity } from './process-identity.ts'
 import { defineServer, type Server } from './server.ts'
 import { openStack, type Stack } from './stack.ts'
 
@@ -85,6 +85,23 @@ describe('a stack', () => {
     await expect.poll(async () => (await stack.status())[0]?.isReady).toBe(false)
     await stack.up([])
     expect((await stack.status())[0]?.isReady).toBe(true)
+  })
+
+  test('of a server with several processes, those that live are ended before it starts again', async () => {
+    const [half, rest] = [answering('half'), answering('rest')]
+    const start: Server['start'] = async (place, cache) => {
+      await half.start(place, cache)
+      await rest.start({ ...place, port: () => place.port('other') }, cache)
+    }
+    const stack = open({ ...half, ports: ['http', 'other'], start })
+    await stack.up([])
+    const before = await stack.stateOf('half')
+    process.kill(before.processes[0]?.pid as number, 'SIGKILL')
+    await expect.poll(async () => (await stack.status())[0]?.isReady).toBe(false)
+    await stack.up([])
+    const after = await stack.stateOf('half')
+    expect(after.ports).toEqual(before.ports)
+    expect(await isAlive(before.processes[1] as ProcessIdentity)).toBe(false)
   })
 
   test('a server that ends while it starts is told with its log, and leaves no process behind', async () => {

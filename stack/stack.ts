@@ -113,7 +113,11 @@ export function openStack(servers: readonly Server[], folder = process.env.SOMA_
       await inTurn(async (state) => {
         for (const server of wanted) {
           if (await runs(state[server.name])) progress?.(server, 'was ready', 0, state[server.name]?.version)
-          else await start(server, state, progress)
+          else {
+            // Of several processes some may still run.
+            await stop(server, state)
+            await start(server, state, progress)
+          }
         }
       })
     },
