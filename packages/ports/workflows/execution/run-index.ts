@@ -7,7 +7,8 @@ import { END_KINDS, type RecordedError, type StartedPayload } from './record.ts'
 
 /** Milliseconds between two writes of the index. It is off the road of the steps. */
 const WRITE_EVERY = 50
-const KINDS = ['run.started', ...END_KINDS]
+/** A run that continues is known by the start of what continues it. */
+const KINDS = ['run.started', ...END_KINDS.filter((kind) => kind !== 'run.continued')]
 
 interface Row {
   tenant: string
@@ -138,7 +139,7 @@ function collapse(entries: readonly JournalEntry[]): Map<string, Partial<Row>> {
         parent: started.parent?.runId ?? null,
         error: null,
       })
-    } else if (entry.kind !== 'run.continued') {
+    } else {
       Object.assign(row, {
         status: entry.kind.slice('run.'.length),
         ended_at: entry.at,

@@ -1,11 +1,11 @@
 import { SomaError } from '@soma/contracts/errors'
-import { Client, Connection, isGrpcServiceError, ServiceError } from '@temporalio/client'
+import { Client, Connection, defaultGrpcRetryOptions, isGrpcServiceError, makeGrpcRetryInterceptor, ServiceError } from '@temporalio/client'
 import type { PayloadCodec } from '@temporalio/common'
 
 /** Where Temporal is and what of it is ours. */
 export interface TemporalServer {
   /** host:port of the frontend. */
-  address: string
+  address?: string
   namespace: string
   taskQueue: string
   apiKey?: string
@@ -16,12 +16,49 @@ export interface TemporalServer {
 const NO_ANSWER: ReadonlySet<number> = new Set([4, 14])
 const CONNECT_WITHIN_MILLISECONDS = 10_000
 
-/** @throws SomaError `dependency_unavailable` */
-export async function connectClient(server: TemporalServer, codec: PayloadCodec): Promise<Client> {
+/** Temporal's client, of which every call says in the platform's words that there was no answer. */
+export interface TemporalClient {
+  /** @throws SomaError `dependency_unavailable`, and what Temporal itself answers */
+  call<Result>(work: (client: Client) => Promise<Result>): Promise<Result>
+  /** Gives up the calls under way and waits for them. */
+  close(): Promise<void>
+}
+
+/** @throws SomaError `invalid_input` when no address is configured, `dependency_unavailable` when nothing answers there */
+export async function connectClient(server: TemporalServer, codec: PayloadCodec): Promise<TemporalClient> {
+  const { address, tls, apiKey, namespace } = server
+  if (!address) throw new SomaError('invalid_input', 'Nothing says where Temporal is. Set SOMA_TEMPORAL_ADDRESS, e.g. localhost:7233.')
+  let isClosing = false
+  const retry = defaultGrpcRetryOptions()
+  const interceptors = [
+    makeGrpcRetryInterceptor({ ...retry, retryableDecider: (attempt, status) => !isClosing && retry.retryableDecider(attempt, status) }),
+  ]
   const connection = await answering(server, () =>
-    Connection.connect({ address: server.address, tls: server.tls, apiKey: server.apiKey, connectTimeout: CONNECT_WITHIN_MILLISECONDS }),
+    Connection.connect({ address, tls, apiKey, connectTimeout: CONNECT_WITHIN_MILLISECONDS, interceptors }),
   )
-  return new Client({ connection, namespace: server.namespace, dataConverter: { payloadCodecs: [codec] } })
+  const client = new Client({ connection, namespace, dataConverter: { payloadCodecs: [codec] } })
+  const underWay = new Map<Promise<unknown>, AbortController>()
+
+  return {
+    async call(work) {
+      // One a call: the library never takes its listener off a signal again.
+      const abort = new AbortController()
+      const answer = client.withAbortSignal(abort.signal, () => work(client))
+      underWay.set(answer, abort)
+      try {
+        return await answering(server, () => answer)
+      } finally {
+        underWay.delete(answer)
+      }
+    },
+    async close() {
+      isClosing = true
+      for (const abort of underWay.values()) abort.abort()
+      // A call that is tried again on a closed connection would throw where nobody catches it.
+      await Promise.allSettled(underWay.keys())
+      await connection.close()
+    },
+  }
 }
 
 /** Runs a call; when the server gives no answer, says so in the platform's words. */

@@ -1,4 +1,4 @@
-import type { Client } from '@temporalio/client'
+import { type Client, WorkflowNotFoundError } from '@temporalio/client'
 
 /** What Temporal says about ids of activities that differ; see `activityIdOf` in the sandbox. */
 const IDS = /Activity id of scheduled event '(?<expected>.+?)' does not match activity id of activity command '(?<got>.+?)'/s
@@ -6,8 +6,15 @@ const EVENTS_READ = 20
 
 /** Why a run stands still because its code does not match its record, undefined when it does not. */
 export async function departureOf(client: Client, workflowId: string): Promise<string | undefined> {
-  const { raw } = await client.workflow.getHandle(workflowId).describe()
-  if ((raw.pendingWorkflowTask?.attempt ?? 1) < 2) return undefined
+  const attempts = await client.workflow
+    .getHandle(workflowId)
+    .describe()
+    .then(({ raw }) => raw.pendingWorkflowTask?.attempt ?? 1)
+    .catch((error) => {
+      if (error instanceof WorkflowNotFoundError) return 1
+      throw error
+    })
+  if (attempts < 2) return undefined
   const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
     namespace: client.options.namespace,
     execution: { workflowId },

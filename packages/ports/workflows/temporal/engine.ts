@@ -1,7 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { RunDescription, WorkflowFunction } from '@soma/contracts/workflow'
-import { WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy, WorkflowNotFoundError } from '@temporalio/client'
+import { WorkflowExecutionAlreadyStartedError, type WorkflowHandle, WorkflowIdReusePolicy, WorkflowNotFoundError } from '@temporalio/client'
 import { payloadText } from '../../journal/payload.ts'
 import type { Journal } from '../../journal/port.ts'
 import type { Sql } from '../../sql/port.ts'
@@ -11,7 +11,7 @@ import { type IndexedRun, openRunIndex } from '../execution/run-index.ts'
 import type { Workflows, WorkflowsOptions } from '../port.ts'
 import { bundleOf } from './bundle.ts'
 import { openChanges } from './changes.ts'
-import { answering, connectClient, type TemporalServer } from './connect.ts'
+import { connectClient, type TemporalServer } from './connect.ts'
 import { departureOf } from './departure.ts'
 import { createPayloadStore, sweepPayloads } from './payload-store.ts'
 import { QUERY, type RecordActivities, type RunStart, SIGNAL, type UnrecordedPart, workflowIdOf } from './protocol.ts'
@@ -43,7 +43,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
   const index = await openRunIndex(sql, journal, { severalWriters: true })
   const records = createRecordStore(journal, index)
   const codec = createPayloadStore(sql, server.taskQueue)
-  const client = await connectClient(server, codec)
+  const temporal = await connectClient(server, codec)
   const changes = await openChanges(sql, () => void index.catchUp().catch(onTrouble))
   let workflows: Map<string, WorkflowFunction> | undefined
   let worker: RunningWorker | undefined
@@ -58,7 +58,10 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     'soma.past': (head) => records.past(head),
   }
 
-  const handleOf = (tenant: string, runId: string) => client.workflow.getHandle(workflowIdOf(server.taskQueue, tenant, runId))
+  /** Speaks with Temporal about one run. */
+  function about<Answer>(tenant: string, runId: string, speak: (handle: WorkflowHandle) => Promise<Answer>): Promise<Answer> {
+    return temporal.call((client) => speak(client.workflow.getHandle(workflowIdOf(server.taskQueue, tenant, runId))))
+  }
 
   function registered(): Map<string, WorkflowFunction> {
     if (isStopping) throw new SomaError('shutting_down', 'The server is stopping and takes no new work.')
@@ -80,12 +83,14 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
       ...(parent ? { parent } : {}),
     }
     try {
-      await client.workflow.start(workflow, {
-        workflowId: workflowIdOf(server.taskQueue, tenant, runId),
-        taskQueue: server.taskQueue,
-        args: [start, input],
-        workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
-      })
+      await temporal.call((client) =>
+        client.workflow.start(workflow, {
+          workflowId: workflowIdOf(server.taskQueue, tenant, runId),
+          taskQueue: server.taskQueue,
+          args: [start, input],
+          workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+        }),
+      )
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
     }
@@ -108,7 +113,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
 
   async function ask<Answer>(tenant: string, runId: string, query: string): Promise<Answer | undefined> {
     try {
-      return await answering(server, () => handleOf(tenant, runId).query<Answer>(query))
+      return await about(tenant, runId, (handle) => handle.query<Answer>(query))
     } catch (error) {
       if (SomaError.is(error)) throw error
       return undefined
@@ -136,25 +141,23 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     throw new SomaError('conflict', `Run ${runId} has ended (${run.status}).`, { status: run.status })
   }
 
-  /** Speaks to an open run. One that Temporal does not have, after a crash or with a server that lost it, goes on from its record first. */
-  async function speak(tenant: string, runId: string, say: () => Promise<unknown>): Promise<void> {
+  /** Says something to an open run. One that Temporal does not have, because a process died before it told, is brought there first. */
+  async function say(tenant: string, runId: string, words: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
     const { generation } = await openOrThrow(tenant, runId)
-    await answering(server, async () => {
-      try {
-        await say()
-      } catch (error) {
-        if (!(error instanceof WorkflowNotFoundError)) throw error
-        await launch(tenant, runId, generation)
-        await settleClosed(tenant, runId)
-        await openOrThrow(tenant, runId)
-        await say()
-      }
-    })
+    try {
+      await about(tenant, runId, words)
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error
+      await launch(tenant, runId, generation)
+      await settleClosed(tenant, runId)
+      await openOrThrow(tenant, runId)
+      await about(tenant, runId, words)
+    }
   }
 
   /** A run that somebody ended on Temporal itself did not write its end: that is done here. */
   async function settleClosed(tenant: string, runId: string): Promise<void> {
-    const { status } = await handleOf(tenant, runId).describe()
+    const { status } = await about(tenant, runId, (handle) => handle.describe())
     if (status.name === 'RUNNING') return
     const run = await index.get(tenant, runId)
     if (run?.status !== 'running') return
@@ -170,9 +173,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
   /** Waits while Temporal has the run open, also for a Temporal that is away. What came of the run stands in the journal by then. */
   async function untilClosed(tenant: string, runId: string): Promise<void> {
     try {
-      await handleOf(tenant, runId)
-        .result()
-        .catch(() => settleClosed(tenant, runId))
+      await about(tenant, runId, (handle) => handle.result()).catch(() => settleClosed(tenant, runId))
     } catch (error) {
       if (isStopping) throw new SomaError('shutting_down', 'The server is stopping.')
       onTrouble(error)
@@ -191,10 +192,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     if (!known) return undefined
     const { generation, ...description } = known
     if (known.status === 'running') {
-      const departure = await answering(server, () => departureOf(client, workflowIdOf(server.taskQueue, tenant, runId))).catch((error) => {
-        if (error instanceof WorkflowNotFoundError) return undefined
-        throw error
-      })
+      const departure = await temporal.call((client) => departureOf(client, workflowIdOf(server.taskQueue, tenant, runId)))
       return departure ? { ...description, error: { code: 'workflow_nondeterministic', message: departure } } : description
     }
     if (known.status !== 'completed') return description
@@ -236,18 +234,17 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
         index.note(await journal.read(tenant, streamOf(runId, 1), { limit: 1 }))
       }
       const run = (await index.get(tenant, runId)) as IndexedRun
-      if (run.status === 'running') await answering(server, () => launch(tenant, runId, run.generation))
+      if (run.status === 'running') await launch(tenant, runId, run.generation)
       return (await describe(tenant, runId)) as RunDescription
     },
     async signal({ tenant, runId, name, payload }) {
       payloadText('signal.received', { signal: name, value: payload })
-      await speak(tenant, runId, () => handleOf(tenant, runId).signal(SIGNAL.word, name, payload ?? null))
+      await say(tenant, runId, (handle) => handle.signal(SIGNAL.word, name, payload ?? null))
     },
     async cancel({ tenant, runId, reason }) {
-      const handle = handleOf(tenant, runId)
-      await speak(tenant, runId, () => handle.signal(SIGNAL.cancel, reason))
+      await say(tenant, runId, (handle) => handle.signal(SIGNAL.cancel, reason))
       // The signal carries the reason; this is for Temporal's own account of the run, which may have ended already.
-      await handle.cancel().catch((error) => {
+      await about(tenant, runId, (handle) => handle.cancel()).catch((error) => {
         if (!(error instanceof WorkflowNotFoundError)) throw error
       })
     },
@@ -279,7 +276,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     },
     onChange: changes.subscribe,
     async version() {
-      const { serverVersion } = await answering(server, () => client.workflowService.getSystemInfo({}))
+      const { serverVersion } = await temporal.call((client) => client.workflowService.getSystemInfo({}))
       return serverVersion
     },
     async stop() {
@@ -289,7 +286,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
       await worker?.stop()
       await changes.close()
       await index.flush()
-      await client.connection.close()
+      await temporal.close()
     },
   }
 }

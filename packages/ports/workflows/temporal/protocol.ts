@@ -25,7 +25,7 @@ export interface StepRequest {
 }
 
 /** An activity fails only when its worker is lost: what the function threw is an outcome like any other, and ours to try again. */
-export type StepOutcome = { output: unknown } | { error: RecordedError }
+export type StepOutcome = { output?: unknown } | { error: RecordedError }
 
 /** Where entries belong: after the first `after` of the stream. */
 export interface RecordHead {

@@ -2,7 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import type { ActivityFunction } from '@soma/contracts/workflow'
 import { ApplicationFailure, Context } from '@temporalio/activity'
 import type { PayloadCodec } from '@temporalio/common'
-import { DefaultLogger, NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker'
+import { DefaultLogger, makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker'
 import { Abortable } from '../execution/abortable.ts'
 import { attemptActivity } from '../execution/attempt-activity.ts'
 import { recordError } from '../execution/record.ts'
@@ -32,7 +32,7 @@ export interface RunningWorker {
 
 /** Works for Temporal until it is stopped. @throws SomaError `dependency_unavailable` when Temporal can't be reached at the start */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  installRuntime()
+  installRuntime(options.onTrouble)
   const { server } = options
   const parking = new AbortController()
   const connection = await answering(server, () =>
@@ -66,11 +66,13 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   }
 }
 
-/** One a process. The process's own lifecycle says what a signal does. */
-function installRuntime(): void {
+/** One a process, for all of its workers. The process's own lifecycle says what a signal does. */
+function installRuntime(onTrouble: (error: unknown) => void): void {
   if (isInstalled) return
   isInstalled = true
-  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') })
+  const logger = new DefaultLogger('WARN', ({ message, meta }) => onTrouble(new Error(`Temporal: ${message}`, { cause: meta })))
+  const logging = { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} }
+  Runtime.install({ shutdownSignals: [], logger, telemetryOptions: { logging } })
 }
 let isInstalled = false
 

@@ -60,8 +60,8 @@ export function createCommands(start: RunStart, tell: Tell) {
       if (command.until !== undefined && command.attempt > 1) await sleepUntil(command.until)
       const outcome = await attempt(command)
       if (command.dropped) return
-      if ('output' in outcome) return tellOutput(command, outcome.output)
-      const error = outcome.error
+      if (!('error' in outcome)) return tellOutput(command, outcome.output)
+      const { error } = outcome
       if (command.attempt >= (options.retry?.attempts ?? 1) || !isPassing(revive(error)))
         return tell('step.failed', { step, name, label, input, error })
       command.until = Date.now() + (options.retry?.backoffMilliseconds ?? 1000) * 2 ** (command.attempt - 1)

@@ -41,6 +41,7 @@ export function runInSandbox(workflow: WorkflowFunction, start: RunStart, input:
 
 async function run(workflow: WorkflowFunction, start: RunStart, input: unknown, cancelRequested: Promise<never>): Promise<unknown> {
   const { tenant, runId, startedAt } = start
+  const shielded = CancellationScope.current()
   const recorder = createRecorder(start)
   const inbox: RecordedEntry[] = []
   let state: unknown
@@ -108,7 +109,8 @@ async function run(workflow: WorkflowFunction, start: RunStart, input: unknown, 
   function pump(): void {
     if (isPumping) return
     isPumping = true
-    void deliverAll()
+    // Whoever brings an entry is in a scope of his own, which may be cancelled.
+    void shielded.run(deliverAll)
   }
 
   async function deliverAll(): Promise<void> {
