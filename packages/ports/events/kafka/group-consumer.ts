@@ -44,10 +44,12 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
 
   async function work(): Promise<void> {
     while (!stopping.signal.aborted) {
+      const began = Date.now()
       try {
         await takePart(await kafkaTopics.find(options.topic))
       } catch (error) {
         if (stopping.signal.aborted) return
+        if (Date.now() - began > LONGEST_PAUSE) failures = 0
         if (failures === WORTH_SAYING)
           process.emitWarning(`Consumer ${options.group} of ${options.topic} waits for Kafka: ${reasonOf(error)}`)
         kafkaTopics.forget()
@@ -72,12 +74,12 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
     // The client gives no further sign of life after one that failed.
     member.on('consumer:heartbeat:error', ({ error }) => failed.abort(error))
     member.on('consumer:group:join', ({ assignments = [] }) => {
-      failures = 0
       works.assign(assignments.flatMap(({ partitions }) => partitions))
     })
     try {
       member.topics.track(topic.name)
-      await member.joinGroup({})
+      // Not waited for: others may take their time to join anew, and whoever is to stop meanwhile does not wait for them.
+      member.joinGroup({}).catch((error) => failed.abort(error))
       await aborted(AbortSignal.any([failed.signal, stopping.signal]))
       if (failed.signal.aborted) throw failed.signal.reason
     } finally {
@@ -95,6 +97,7 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
   }) {
     const running = new Map<number, PartitionWork>()
     const ending = new Set<Promise<void>>()
+    let isOver = false
 
     function begin(partition: number): void {
       running.set(partition, startPartition({ ...own, connection: clientOptions(settings), locks, partition, group: options.group }))
@@ -111,10 +114,12 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
     return {
       /** Another owner may have a partition now: it is ended here first, and begins there when it has ended. */
       assign(partitions: readonly number[]): void {
+        if (isOver) return
         for (const partition of running.keys()) if (!partitions.includes(partition)) end(partition)
         for (const partition of partitions) if (!running.has(partition)) begin(partition)
       },
       async stop(): Promise<void> {
+        isOver = true
         for (const partition of running.keys()) end(partition)
         await Promise.all(ending)
       },

@@ -92,10 +92,12 @@ export function startRelay(parts: RelayParts): Relay {
         await turn.moveTo(sent)
         noted = { position: sent, at: Date.now() }
       }
-      underWay = sender.send(outgoing).then(() => page.end)
+      underWay = sender.send(outgoing).then(() => {
+        failures = 0
+        return page.end
+      })
       underWay.catch(() => undefined)
       read = page.end
-      failures = 0
       if (page.isLast) {
         await underWay
         await pause(POLL, hint.signal)
