@@ -48,7 +48,6 @@ const HOLDING: [Condition, boolean][] = [
   [{ fact: 'principal.kind', is: 'in', value: ['agent', 'user'] }, true],
   [{ fact: 'principal.kind', is: 'in', value: ['agent'] }, false],
   [{ fact: 'principal.mfa', is: 'equals', value: true }, false],
-  [{ fact: 'principal.mfa', is: 'not_equals', value: true }, true],
   [{ fact: 'action.resource.list', is: 'includes', value: 7 }, true],
   [{ fact: 'action.resource.list', is: 'includes', value: 'b' }, false],
   [{ fact: 'action.resource.text', is: 'includes', value: 'src' }, false],
