@@ -12,7 +12,7 @@ const REALM_FILE = fileURLToPath(new URL('../../deploy/keycloak/realm.json', imp
 /** What the server is made for when it is built; the same words at the start would build it again. */
 const BUILD = ['--db=dev-file', '--cache=local', '--health-enabled=true']
 /** Small, and without the optimising compiler, which pays off only after minutes. */
-const JAVA = { JAVA_OPTS_KC_HEAP: '-Xms64m -Xmx384m', JAVA_OPTS_APPEND: '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' }
+const JAVA = { JAVA_OPTS_KC_HEAP: '-Xms64m -Xmx384m', JAVA_OPTS_APPEND: '-XX:TieredStopAtLevel=1' }
 
 const program = (cache: Cache) => cache.path(`maven/${NAME}`, NAME, 'bin/kc.sh')
 const urlOf = (place: Place) => `http://127.0.0.1:${place.port('server')}`
