@@ -10,6 +10,7 @@ import { readVersion } from './program.mjs'
 import { type Session, shownPath, UsageError } from './session.ts'
 
 export interface StartOptions {
+  profile?: Config['profile']
   services?: string[]
   port?: number
   host?: string
@@ -26,7 +27,12 @@ export function collectServices(text: string): string[] {
 export async function serverConfig({ cwd, env, data }: Pick<Session, 'cwd' | 'env' | 'data'>, options: StartOptions): Promise<Config> {
   if (options.port !== undefined && !(Number.isInteger(options.port) && options.port >= 0 && options.port <= 65_535))
     throw new UsageError('--port must be a number from 0 to 65535.')
-  const overrides: ConfigInput = { data, services: options.services, http: { port: options.port, host: options.host } }
+  const overrides: ConfigInput = {
+    profile: options.profile,
+    data,
+    services: options.services,
+    http: { port: options.port, host: options.host },
+  }
   return loadConfig({ cwd, env, overrides })
 }
 

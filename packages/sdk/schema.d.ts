@@ -243,6 +243,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/auth/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How people sign in */
+        get: operations["http.auth.methods.read"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/constitution": {
         parameters: {
             query?: never;
@@ -269,6 +286,23 @@ export interface paths {
         };
         /** The same, for the processes that compile policy from it */
         get: operations["http.constitution.rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which rules are in force for whom, for the process that bundles them all; for the platform alone */
+        get: operations["http.constitution.tenants"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1541,6 +1575,40 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    "http.auth.methods.read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description null: people do not sign in at an issuer here */
+                        openIdConnect: {
+                            issuer: string;
+                            /** @description Public client of the issuer, for the command line */
+                            clientId: string;
+                            scope: string;
+                            /** @description Levels (acr) to ask the issuer for when a second factor shall be shown */
+                            mfaLevels: string[];
+                        } | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     "http.constitution.read": {
         parameters: {
             query?: never;
@@ -1633,6 +1701,47 @@ export interface operations {
                             publishedBy: string;
                             publishedAt: string;
                         } | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        base: {
+                            tenant: string;
+                            version: number;
+                            yaml: string;
+                            /** @description sha-256 of the YAML text */
+                            digest: string;
+                            keyId: string;
+                            /** @description Ed25519 over the digest, base64url */
+                            signature: string;
+                            publishedBy: string;
+                            publishedAt: string;
+                        };
+                        overlays: {
+                            tenant: string;
+                            digest: string;
+                        }[];
                     };
                 };
             };

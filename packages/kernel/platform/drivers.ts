@@ -41,7 +41,7 @@ interface Ports {
   models: Models
 }
 type Drivers = Config['drivers']
-type Openers = { [Port in keyof Ports]: Partial<Record<Drivers[Port], (ground: Ground) => Promise<Ports[Port]>>> }
+type Openers = { [Port in keyof Ports]: Record<Drivers[Port], (ground: Ground) => Promise<Ports[Port]>> }
 
 /** Every driver of every port. A driver's library is loaded only when it is the one that the configuration names. */
 const DRIVERS: Openers = {
@@ -122,10 +122,8 @@ export const PORTS = Object.keys(DRIVERS) as PortName[]
 
 /** Opens a port with the driver that the configuration names. */
 export function openPort<Port extends PortName>(port: Port, ground: Ground): Promise<Ports[Port]> {
-  const openers: Partial<Record<string, (ground: Ground) => Promise<Ports[Port]>>> = DRIVERS[port]
-  const open = openers[ground.config.drivers[port]]
-  // The schema allows only names that stand above.
-  return (open as NonNullable<typeof open>)(ground)
+  const openers: Openers[Port] = DRIVERS[port]
+  return openers[ground.config.drivers[port]](ground)
 }
 
 /** The database: a server that the configuration names, or the embedded one in the data folder. */
