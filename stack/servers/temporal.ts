@@ -22,6 +22,8 @@ export const temporal = defineServer({
       'metrics-port': place.port('metrics'),
       'db-filename': join(place.folder, 'temporal.db'),
       'log-level': 'error',
+      // An eighth of the default, so that a run of a few hundred steps comes to the place where a fresh history must take over.
+      'dynamic-config-value': 'limit.historyCount.suggestContinueAsNew=512',
     }
     const args = ['server', 'start-dev', '--headless', ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)])]
     await place.run({ name: 'temporal', command: await installGo(cache, PROGRAM, VERSION), args })
