@@ -10,6 +10,7 @@ import type { Attempt } from '../attempts.ts'
 import type { GroupLocks } from '../group-locks.ts'
 import { pause } from '../pause.ts'
 import type { CloudEvent } from '../port.ts'
+import { offsetAt } from './read-batches.ts'
 import { eventOf, positionOf } from './record.ts'
 import { isKafkaError } from './settings.ts'
 import type { KafkaTopic } from './topics.ts'
@@ -102,10 +103,8 @@ export function startPartition(parts: PartitionParts): PartitionWork {
     return offset >= 0n ? offset : earliest()
   }
 
-  async function earliest(): Promise<bigint> {
-    const timestamp = ListOffsetTimestamps.EARLIEST
-    const offsets = await member.listOffsets({ topics: [topic.name], partitions: { [topic.name]: [partition] }, timestamp })
-    return offsets.get(topic.name)?.[partition] ?? 0n
+  function earliest(): Promise<bigint> {
+    return offsetAt(member, topic, partition, ListOffsetTimestamps.EARLIEST)
   }
 
   async function fetch(fetchOffset: bigint): Promise<RecordsBatch[]> {
