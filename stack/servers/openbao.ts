@@ -53,7 +53,6 @@ function settingsOf(place: Place) {
     listener: { tcp: { address: `127.0.0.1:${place.port('api')}`, tls_disable: true } },
     api_addr: urlOf(place),
     cluster_addr: `https://127.0.0.1:${place.port('cluster')}`,
-    disable_mlock: true,
     log_level: 'warn',
   }
 }
@@ -109,7 +108,8 @@ async function ask(place: Place, method: string, path: string, body?: unknown, t
     method,
     headers: token ? { 'x-vault-token': token } : {},
     body: body === undefined ? undefined : JSON.stringify(body),
-    signal: AbortSignal.timeout(5000),
+    // Initializing takes ten seconds, and who gives up on it has no keys.
+    signal: AbortSignal.timeout(60_000),
   })
   const text = await response.text()
   const isEmptyList = response.status === 404 && path.endsWith('?list=true')

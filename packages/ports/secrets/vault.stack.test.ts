@@ -35,23 +35,23 @@ describe('secrets: vault', () => {
   })
 
   test('a token is renewed before its time is over', async () => {
-    const root = JSON.parse(await readFile(fromStack('OPENBAO_KEYS'), 'utf8')).root_token as string
-    const made = await ask('auth/token/create', root, { policies: ['soma'], period: '20s' })
-    const { client_token: token } = (await made.json()).auth
-    const secrets = await open({ token })
-    const secondsLeft = async () => (await (await ask('auth/token/lookup-self', token)).json()).data.ttl as number
+    const { root_token: root } = JSON.parse(await readFile(fromStack('OPENBAO_KEYS'), 'utf8')) as { root_token: string }
+    const { auth } = await ask<{ auth: { client_token: string } }>('auth/token/create', root, { policies: ['soma'], period: '20s' })
+    const secrets = await open({ token: auth.client_token })
+    const secondsLeft = async () => (await ask<{ data: { ttl: number } }>('auth/token/lookup-self', auth.client_token)).data.ttl
     await expect.poll(secondsLeft).toBeLessThan(14)
     await expect.poll(secondsLeft).toBeGreaterThan(16)
     await secrets.close()
   })
 })
 
-function ask(path: string, token: string, body?: unknown): Promise<Response> {
-  return fetch(`${fromStack('SOMA_VAULT_URL')}/v1/${path}`, {
+async function ask<Answer>(path: string, token: string, body?: unknown): Promise<Answer> {
+  const response = await fetch(`${fromStack('SOMA_VAULT_URL')}/v1/${path}`, {
     method: body === undefined ? 'GET' : 'POST',
     headers: { 'x-vault-token': token },
     body: body === undefined ? undefined : JSON.stringify(body),
   })
+  return (await response.json()) as Answer
 }
 
 async function expectUnavailable(call: () => Promise<unknown>, message: RegExp): Promise<void> {
