@@ -20,6 +20,8 @@ test('what the database refuses is said as what it means', () => {
   expect(thrown('22021')).toMatchObject({ code: 'invalid_input' })
   expect(thrown('53100')).toMatchObject({ code: 'disk_full' })
   for (const code of ['ECONNREFUSED', '57P01', '08006', '53300']) expect(thrown(code)).toMatchObject({ code: 'dependency_unavailable' })
+  for (const cut of ['Connection terminated unexpectedly', 'Client has encountered a connection error and is not queryable'])
+    expect(asSomaError(new Error(cut))).toMatchObject({ code: 'dependency_unavailable' })
   for (const code of ['22021', '53100', '57P01', '42601']) expect(thrown(code).message).not.toContain('hunter2')
   expect(thrown('42601')).toMatchObject({ code: 'internal' })
 })

@@ -136,6 +136,8 @@ function frameworkError(error: unknown): SomaError | undefined {
 
 /** SQLSTATE classes and socket errors that mean: the server is away, or has no room for us. */
 const UNAVAILABLE = /^(08...|57P0[1-3]|53[23]00|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH)$/
+/** What `pg` throws without a code when a connection ends under a statement, or ended before it. */
+const CUT_CONNECTION = /^(Connection terminated|Client (has encountered a connection error|was closed) and is not queryable$)/
 
 /** What PostgreSQL and the network say, which a caller can act on. Their own words are not passed on. */
 function infrastructureError(cause: unknown): SomaError | undefined {
@@ -144,7 +146,7 @@ function infrastructureError(cause: unknown): SomaError | undefined {
     return new SomaError('invalid_input', 'The input holds a character that can not be stored, such as NUL. Leave it out.', {}, { cause })
   if (code === '53100' || code === 'ENOSPC')
     return new SomaError('disk_full', 'The disk of the platform is full. Nothing that was confirmed is lost.', {}, { cause })
-  if (UNAVAILABLE.test(code))
+  if (UNAVAILABLE.test(code) || (cause instanceof Error && code === '' && CUT_CONNECTION.test(cause.message)))
     return new SomaError(
       'dependency_unavailable',
       'A server that the platform needs does not answer. Ask again soon.',
