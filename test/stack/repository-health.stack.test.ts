@@ -8,6 +8,7 @@ import { SERVERS } from '@soma/stack/servers'
 import { openStack } from '@soma/stack/stack'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const SOMA = join(ROOT, 'apps/soma/bin/soma.mjs')
 /** Everything that a port stands on. Models are called by nothing in this project. */
@@ -25,6 +26,8 @@ interface DemoResult {
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'soma-stack-'))
+  // A copy, so that nobody commits to it between the two runs.
+  await run('git', ['clone', '--quiet', ROOT, join(folder, 'repository')])
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -47,8 +50,8 @@ test('the whole repository-health project comes out the same on the real servers
 })
 
 async function runDemo(name: string, env: Record<string, string>): Promise<DemoResult> {
-  const words = ['demo', '--once', '--json', '--repository', ROOT, '--data', join(folder, name)]
-  const { stdout } = await promisify(execFile)(process.execPath, [SOMA, ...words], { cwd: folder, env: { ...process.env, ...env } })
+  const words = ['demo', '--once', '--json', '--repository', join(folder, 'repository'), '--data', join(folder, name)]
+  const { stdout } = await run(process.execPath, [SOMA, ...words], { cwd: folder, env: { ...process.env, ...env } })
   return JSON.parse(stdout) as DemoResult
 }
 
