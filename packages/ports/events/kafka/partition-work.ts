@@ -7,14 +7,14 @@ import {
   type RecordsBatch,
 } from '@platformatic/kafka'
 import type { Attempt } from '../attempts.ts'
-import type { GroupLocks } from '../group-locks.ts'
+import type { GroupLocks, Turn } from '../group-locks.ts'
 import { pause } from '../pause.ts'
 import type { CloudEvent } from '../port.ts'
 import { offsetAt } from './read-batches.ts'
 import { eventOf, positionOf } from './record.ts'
-import { isKafkaError } from './settings.ts'
+import { isKafkaError, isRebalancing } from './settings.ts'
 import type { KafkaTopic } from './topics.ts'
-import { createWindow } from './window.ts'
+import { createWindow, type Window } from './window.ts'
 
 /** Events of one partition that are in hand at the most. */
 const WINDOW = 500
@@ -23,8 +23,12 @@ const FETCH_WAIT = 500
 const FETCH_BYTES = 1_048_576
 /** Milliseconds between two attempts to get a partition that somebody else is still working on. */
 const STAND_BY = 100
+/** How often the last word on a partition is tried. */
+const LAST_COMMIT_TRIES = 100
 /** Bit of a batch that holds no records but the end of somebody's transaction. */
 const IS_CONTROL = 1 << 5
+
+type PlacedRecord = KafkaRecord & { offset: bigint }
 
 export interface PartitionParts {
   /** A member of the group. */
@@ -55,45 +59,75 @@ export function startPartition(parts: PartitionParts): PartitionWork {
   const { member, connection, locks, topic, partition, group, startAfter, attempt, onFailure } = parts
   const stopping = new AbortController()
   const connections = new ConnectionPool('soma', connection)
-  const done = work().catch((error) => {
-    if (!stopping.signal.aborted) onFailure(error)
-  })
+  const done = work().catch(fail)
+
+  /** Nothing new is begun, and whoever started this hears of it. */
+  function fail(error: unknown): void {
+    stopping.abort()
+    onFailure(error)
+  }
 
   async function work(): Promise<void> {
     while (!stopping.signal.aborted) {
       const turn = await locks.take(topic.name, `${group}/${partition}`)
-      if (turn) await workInTurn(() => !stopping.signal.aborted && turn.isHeld()).finally(() => turn.release())
+      if (turn) await workInTurn(turn).finally(() => turn.release())
       else await pause(STAND_BY, stopping.signal)
     }
   }
 
-  async function workInTurn(goesOn: () => boolean): Promise<void> {
-    let offset = await whereToBegin()
-    let committed = offset
-    const window = createWindow<CloudEvent>(offset, (event) => attempt(event, { goesOn, stopping: stopping.signal }), {
+  async function workInTurn(turn: Turn): Promise<void> {
+    const goesOn = () => !stopping.signal.aborted && turn.isHeld()
+    const start = await whereToBegin()
+    const window = createWindow<CloudEvent>(start, (event) => attempt(event, { goesOn, stopping: stopping.signal }), {
       size: WINDOW,
       stopping: stopping.signal,
     })
-    const commit = async () => {
-      if (window.doneUpTo() === committed) return
-      committed = window.doneUpTo()
-      await member.commit({ offsets: [{ topic: topic.name, partition, offset: committed, leaderEpoch: -1 }] })
-    }
+    const commit = committer(window, start)
+    await takeFrom(start, window, commit, goesOn).catch(fail)
+    // Whatever happened: what is in hand is finished and what is done is said before somebody else has the partition.
+    await window.settled().catch(fail)
+    await commitAtLast(commit, turn)
+  }
+
+  async function takeFrom(start: bigint, window: Window<CloudEvent>, commit: () => Promise<void>, goesOn: () => boolean): Promise<void> {
+    let offset = start
     while (goesOn()) {
       for (const batch of await fetch(offset)) {
-        for (const record of recordsFrom(batch, offset)) take(record)
+        for (const record of recordsFrom(batch, offset)) take(record, window)
         offset = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n
       }
       await window.room()
       await commit()
     }
-    await window.settled()
-    await commit()
+  }
 
-    function take(record: KafkaRecord & { offset: bigint }): void {
-      if (BigInt(positionOf(record) ?? startAfter + 1n) <= startAfter) return
-      const event = readEvent(record)
-      if (event) window.add(record.offset, event.partitionkey, event)
+  function take(record: PlacedRecord, window: Window<CloudEvent>): void {
+    const wasBefore = BigInt(positionOf(record) ?? startAfter + 1n) <= startAfter
+    const event = wasBefore ? undefined : readEvent(record)
+    if (event) window.add(record.offset, event.partitionkey, event)
+    else window.pass(record.offset)
+  }
+
+  function committer(window: Window<CloudEvent>, start: bigint): () => Promise<void> {
+    let committed = start
+    return async () => {
+      const offset = window.doneUpTo()
+      if (offset === committed) return
+      await member.commit({ offsets: [{ topic: topic.name, partition, offset, leaderEpoch: -1 }] })
+      committed = offset
+    }
+  }
+
+  /** A group takes no word while it is being put together anew, which is just when partitions change hands. */
+  async function commitAtLast(commit: () => Promise<void>, turn: Turn): Promise<void> {
+    for (let tries = 1; turn.isHeld(); tries++) {
+      try {
+        await commit()
+        return
+      } catch (error) {
+        if (!isRebalancing(error) || tries === LAST_COMMIT_TRIES) throw error
+      }
+      await pause(STAND_BY)
     }
   }
 
@@ -128,7 +162,7 @@ export function startPartition(parts: PartitionParts): PartitionWork {
   }
 
   /** Undefined for what somebody else wrote that is no event: it stays in the topic, and nobody can handle it. */
-  function readEvent(record: KafkaRecord & { offset: bigint }): CloudEvent | undefined {
+  function readEvent(record: PlacedRecord): CloudEvent | undefined {
     try {
       return eventOf(record)
     } catch (error) {
@@ -150,7 +184,7 @@ export function startPartition(parts: PartitionParts): PartitionWork {
 }
 
 /** A broker answers with the whole batch that an offset is in. */
-function recordsFrom(batch: RecordsBatch, offset: bigint): (KafkaRecord & { offset: bigint })[] {
+function recordsFrom(batch: RecordsBatch, offset: bigint): PlacedRecord[] {
   if (batch.attributes & IS_CONTROL) return []
   return batch.records
     .map((record) => ({ ...record, offset: batch.firstOffset + BigInt(record.offsetDelta) }))

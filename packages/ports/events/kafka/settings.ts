@@ -51,6 +51,15 @@ export function reasonOf(error: unknown): string {
 
 /** @param apiId as Kafka's protocol names its errors: `NON_EMPTY_GROUP` */
 export function isKafkaError(error: unknown, apiId: string): boolean {
+  return says(error, 'apiId', apiId)
+}
+
+/** Whether a group refused something because it is being put together anew. */
+export function isRebalancing(error: unknown): boolean {
+  return says(error, 'needsRejoin', true)
+}
+
+function says(error: unknown, property: 'apiId' | 'needsRejoin', value: unknown): boolean {
   const { findBy } = error as Partial<GenericError>
-  return findBy !== undefined && findBy.call(error, 'apiId', apiId) !== null
+  return findBy !== undefined && findBy.call(error, property, value) !== null
 }

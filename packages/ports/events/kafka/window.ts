@@ -2,6 +2,8 @@
 export interface Window<Item> {
   /** Begins an item as soon as those of its key before it are done. */
   add(offset: bigint, key: string, item: Item): void
+  /** Says that nothing is to be done for an item. */
+  pass(offset: bigint): void
   /** Everything before it is done, so that a group may go on from there. */
   doneUpTo(): bigint
   /** Resolves when it is worth taking more, or when it is to stop. @throws what handling threw */
@@ -55,6 +57,9 @@ export function createWindow<Item>(
       void chain.then((isDone) => {
         if (isDone && chains.get(key) === chain) chains.delete(key)
       })
+    },
+    pass(offset) {
+      next = offset + 1n
     },
     doneUpTo() {
       const [first] = open
