@@ -1,28 +1,34 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client'
+import { QUERY } from './protocol.ts'
 
 /** What Temporal says about ids of activities that differ; see `activityIdOf` in the sandbox. */
 const IDS = /Activity id of scheduled event '(?<expected>.+?)' does not match activity id of activity command '(?<got>.+?)'/s
+/** How Temporal begins what it says about code that does not match, and how our own execution does. */
+const DEPARTS = /nondeterminism|departs from its record/i
 const EVENTS_READ = 20
 
-/** Why a run stands still because its code does not match its record, undefined when it does not. */
+/** Why a run stands still because its code does not match its record, undefined when it does not. A worker looks, by answering a query. */
 export async function departureOf(client: Client, workflowId: string): Promise<string | undefined> {
-  const attempts = await client.workflow
-    .getHandle(workflowId)
-    .describe()
-    .then(({ raw }) => raw.pendingWorkflowTask?.attempt ?? 1)
-    .catch((error) => {
-      if (error instanceof WorkflowNotFoundError) return 1
-      throw error
-    })
-  if (attempts < 2) return undefined
+  try {
+    await client.workflow.getHandle(workflowId).query(QUERY.state)
+    return undefined
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined
+    const said = error instanceof Error ? error.message : String(error)
+    const message = DEPARTS.test(said) ? said : await lastFailure(client, workflowId)
+    return message && inOurWords(message)
+  }
+}
+
+/** What made the run's last task fail: while it fails, Temporal asks no worker. */
+async function lastFailure(client: Client, workflowId: string): Promise<string | undefined> {
   const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
     namespace: client.options.namespace,
     execution: { workflowId },
     maximumPageSize: EVENTS_READ,
   })
-  const failure = history?.events?.find(({ workflowTaskFailedEventAttributes }) => workflowTaskFailedEventAttributes)
-    ?.workflowTaskFailedEventAttributes?.failure
-  return failure?.message ? inOurWords(failure.message) : undefined
+  const failed = history?.events?.find(({ workflowTaskFailedEventAttributes }) => workflowTaskFailedEventAttributes)
+  return failed?.workflowTaskFailedEventAttributes?.failure?.message ?? undefined
 }
 
 function inOurWords(message: string): string {

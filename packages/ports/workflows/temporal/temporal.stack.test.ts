@@ -56,4 +56,4 @@ async function open() {
 }
 
 // A step takes tens of milliseconds on Temporal's development server. Three hundred are more than three of its histories hold.
-workflowsConformance('temporal', open, { runsAtOnce: 50, stepsOfOneRun: 300 })
+workflowsConformance('temporal', open, { runsAtOnce: 30, stepsOfOneRun: 300 })
