@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { checkIssuer } from '@soma/kernel/auth/check-issuer'
 import type { Config } from '@soma/kernel/config/schema'
 import { type Ground, openPort, openSql, PORTS, type PortName } from '@soma/kernel/platform/drivers'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
@@ -39,7 +40,7 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
   try {
     const findings = [database]
     for (const port of PORTS) findings.push(await checkPort(port, config, folder, sql))
-    return findings
+    return [...findings, await checkIdentity(config)]
   } finally {
     await sql?.close()
     await rm(folder, { recursive: true, force: true })
@@ -65,6 +66,15 @@ async function checkPort(port: PortName, config: Config, data: string, sql: Sql 
   } finally {
     await journal.close()
   }
+}
+
+/** Who signs the tokens that are accepted: the platform alone, or an issuer beside it. OpenID Connect tells no versions. */
+async function checkIdentity(config: Config): Promise<Finding> {
+  const { issuer } = config.auth
+  if (!issuer) return { name: 'identity', driver: 'own tokens', ok: true }
+  const finding = await find('identity', 'oidc', async () => ({ version: async () => String((await checkIssuer(config))?.keys) }))
+  const { version: keys, ...rest } = finding
+  return { ...rest, detail: finding.ok ? `${issuer}, ${keys} keys` : finding.detail }
 }
 
 /** The version is asked for twice: the first answer pays for the connection, the second tells the latency. */
@@ -107,6 +117,7 @@ const FIXES: Readonly<Record<string, string>> = {
   'analytics clickhouse': INSTEAD('SOMA_CLICKHOUSE_URL', 'ANALYTICS', 'chdb'),
   'policy opa': INSTEAD('SOMA_OPA_URL', 'POLICY', 'wasm'),
   'secrets vault': INSTEAD('SOMA_VAULT_URL', 'SECRETS', 'postgres'),
+  'identity oidc': 'Start the issuer that SOMA_AUTH_ISSUER names (here: npm run stack -- up keycloak), or unset it.',
   'models openai': INSTEAD('SOMA_MODELS_URL', 'MODELS', 'none'),
 }
 

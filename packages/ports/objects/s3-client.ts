@@ -20,6 +20,8 @@ const BODY_DIGEST_HEADER = 'x-amz-content-sha256'
 
 /** A client of the server, which is not asked anything yet. */
 export async function connectToS3({ endpoint, region, accessKeyId, secretAccessKey, idleTimeoutMilliseconds }: S3Options): Promise<S3> {
+  // The version is pinned to one that runs on Node 20; that later ones will not is nothing an operator can act on.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'
   const { S3 } = await import('@aws-sdk/client-s3')
   const s3 = new S3({
     endpoint,
