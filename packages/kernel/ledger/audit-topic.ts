@@ -28,7 +28,10 @@ export const AUDIT_TOPIC: TopicView = {
     time: at,
     datacontenttype: 'application/json',
     partitionkey: tenant,
-    data: { ...Object.fromEntries(Object.entries(payload as object).filter(([name]) => !KEPT_BACK.has(name))), entry: { seq, digest, hash } },
+    data: {
+      ...Object.fromEntries(Object.entries(payload as object).filter(([name]) => !KEPT_BACK.has(name))),
+      entry: { seq, digest, hash },
+    },
   }),
 }
 
