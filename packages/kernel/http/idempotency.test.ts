@@ -156,11 +156,13 @@ describe('writes', () => {
     const refused = await post('k4', 'a')
     fails = new SomaError('dependency_unavailable', 'Not now.')
     const unavailable = await post('k5', 'a')
+    fails = new SomaError('disk_full', 'No space.')
+    const full = await post('k5-full', 'a')
     fails = undefined
-    expect([refused.statusCode, unavailable.statusCode]).toEqual([409, 503])
+    expect([refused.statusCode, unavailable.statusCode, full.statusCode]).toEqual([409, 503, 507])
     const again = await post('k4', 'a')
     expect([again.statusCode, again.json().code, again.headers['content-type']]).toEqual([409, 'conflict', 'application/problem+json'])
-    expect((await post('k5', 'a')).statusCode).toBe(201)
+    for (const key of ['k5', 'k5-full']) expect((await post(key, 'a')).statusCode).toBe(201)
   })
 
   test('an answer that holds a secret is never stored', async () => {

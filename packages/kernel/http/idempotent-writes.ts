@@ -7,7 +7,7 @@ import type { IdempotencyStore } from './idempotency.ts'
 const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 const KEPT_HEADERS = ['content-type', 'location', 'etag']
 /** Answers that say "not now": the request did nothing, and may be sent again with its key. */
-const NOT_NOW = new Set([429, 502, 503, 504])
+const NOT_NOW = new Set([429, 502, 503, 504, 507])
 
 interface UnderWay {
   tenant: string
