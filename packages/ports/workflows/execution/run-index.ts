@@ -37,9 +37,9 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
   let pending: JournalEntry[] = []
   let writing: Promise<void> = Promise.resolve()
   let timer: NodeJS.Timeout | undefined
-  let isCatchingUp = false
 
-  async function write(): Promise<void> {
+  /** @param seen position up to which the journal was read for the index */
+  async function write(seen?: string): Promise<void> {
     clearTimeout(timer)
     timer = undefined
     const entries = pending
@@ -57,7 +57,7 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
            set status = excluded.status, generation = greatest(r.generation, excluded.generation), ended_at = excluded.ended_at, error = excluded.error
            where r.ended_at is null
        ) update workflows.progress set position = greatest(position, $2::bigint) returning set_config('synchronous_commit', 'off', true)`,
-      [JSON.stringify(rows), options.severalWriters && !isCatchingUp ? 0 : last.position],
+      [JSON.stringify(rows), seen ?? (options.severalWriters ? '0' : last.position)],
     )
     await written.catch((error) => {
       pending = [...entries, ...pending]
@@ -65,8 +65,9 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     })
   }
 
-  const flush = () => {
-    writing = writing.then(write, write)
+  const flush = (seen?: string) => {
+    const next = () => write(seen)
+    writing = writing.then(next, next)
     return writing
   }
 
@@ -79,18 +80,6 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     return rows.map(describe)
   }
 
-  async function readTail(): Promise<void> {
-    let after = String((await sql.pool.query('select position from workflows.progress')).rows[0].position)
-    for (;;) {
-      const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
-      const last = entries.at(-1)
-      if (!last) return
-      pending.push(...entries)
-      await flush()
-      after = last.position
-    }
-  }
-
   return {
     /** Takes note of entries just appended. */
     note(entries: readonly JournalEntry[]): void {
@@ -100,11 +89,14 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     /** Reads what a dead owner appended but did not index. */
     async catchUp(): Promise<void> {
       await journal.barrier()
-      isCatchingUp = true
-      try {
-        await readTail()
-      } finally {
-        isCatchingUp = false
+      let after = String((await sql.pool.query('select position from workflows.progress')).rows[0].position)
+      for (;;) {
+        const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
+        const last = entries.at(-1)
+        if (!last) return
+        pending.push(...entries)
+        await flush(last.position)
+        after = last.position
       }
     },
     open: () => find(`status = 'running' order by started_at`, []),
@@ -118,7 +110,7 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
          order by started_at desc, run_id desc limit $5`,
         [query.tenant ?? null, query.workflow ?? null, query.status ?? null, query.after ?? null, query.limit ?? 100],
       ),
-    flush,
+    flush: () => flush(),
   }
 }
 

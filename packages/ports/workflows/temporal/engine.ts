@@ -18,11 +18,11 @@ import { QUERY, type RecordActivities, type RunStart, SIGNAL, type UnrecordedPar
 import { createRecordStore } from './record-store.ts'
 import { type RunningWorker, startWorker } from './worker.ts'
 
-/** Runs brought to Temporal at once when a process starts. */
-const LAUNCHERS = 8
+/** Open runs that are looked after at once. */
+const AT_ONCE = 8
 /** Milliseconds after which a Temporal that did not answer is asked again for the end of a run. */
 const ASK_AGAIN_AFTER = 1000
-const SWEEP_EVERY = 60 * 60_000
+const TEND_EVERY = 10 * 60_000
 
 export interface TemporalWorkflowsOptions {
   sql: Sql
@@ -47,7 +47,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
   const changes = await openChanges(sql, () => void index.catchUp().catch(onTrouble))
   let workflows: Map<string, WorkflowFunction> | undefined
   let worker: RunningWorker | undefined
-  let sweeping: NodeJS.Timeout | undefined
+  let tending: NodeJS.Timeout | undefined
   let isStopping = false
 
   const record: RecordActivities = {
@@ -96,13 +96,16 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     }
   }
 
-  /** What a crash kept from getting to Temporal. A child is its parent's to start. */
-  async function launchAll(): Promise<void> {
-    const open = (await index.open()).filter(({ parent }) => !parent)
-    const launchNext = async () => {
-      for (let run = open.shift(); run && !isStopping; run = open.shift()) await launch(run.tenant, run.runId, run.generation)
+  /** Brings what a crash kept from Temporal there, and ends what was ended there. A child is its parent's to start. */
+  async function tendOpenRuns(): Promise<void> {
+    const open = await index.open()
+    const tendNext = async () => {
+      for (let run = open.shift(); run && !isStopping; run = open.shift()) {
+        if (!run.parent) await launch(run.tenant, run.runId, run.generation)
+        await settleClosed(run.tenant, run.runId)
+      }
     }
-    await Promise.all(Array.from({ length: LAUNCHERS }, launchNext))
+    await Promise.all(Array.from({ length: AT_ONCE }, tendNext))
   }
 
   /** Gets from Temporal what the journal lacks of an open run. What stands still, or is not on Temporal, can't be asked. */
@@ -143,25 +146,35 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
 
   /** Says something to an open run. One that Temporal does not have, because a process died before it told, is brought there first. */
   async function say(tenant: string, runId: string, words: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
-    const { generation } = await openOrThrow(tenant, runId)
+    const { generation, parent } = await openOrThrow(tenant, runId)
     try {
       await about(tenant, runId, words)
     } catch (error) {
       if (!(error instanceof WorkflowNotFoundError)) throw error
-      await launch(tenant, runId, generation)
+      if (!parent) await launch(tenant, runId, generation)
       await settleClosed(tenant, runId)
       await openOrThrow(tenant, runId)
       await about(tenant, runId, words)
     }
   }
 
+  async function statusOnTemporal(tenant: string, runId: string): Promise<string> {
+    try {
+      const { status } = await about(tenant, runId, (handle) => handle.describe())
+      return status.name.toLowerCase()
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return 'unknown'
+      throw error
+    }
+  }
+
   /** A run that somebody ended on Temporal itself did not write its end: that is done here. */
   async function settleClosed(tenant: string, runId: string): Promise<void> {
-    const { status } = await about(tenant, runId, (handle) => handle.describe())
-    if (status.name === 'RUNNING') return
+    const status = await statusOnTemporal(tenant, runId)
+    if (status === 'running') return
     const run = await index.get(tenant, runId)
     if (run?.status !== 'running') return
-    const error = { code: 'workflow_failed', message: `The run was closed on Temporal: ${status.name.toLowerCase()}.` }
+    const error = { code: 'workflow_failed', message: `The run was closed on Temporal: ${status}.` }
     const stream = streamOf(runId, run.generation)
     const last = await journal.readLast(tenant, stream)
     const expectedSeq = last?.seq ?? 0
@@ -215,10 +228,8 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
       const published = (run: { tenant: string; runId: string }, state: unknown) => changes.publish(run, 'running', state)
       worker = await startWorker({ server, codec, bundle, activities, record, published, lossMilliseconds, onTrouble })
       await index.catchUp()
-      await launchAll()
-      const sweep = () => void sweepPayloads(sql).catch(onTrouble)
-      sweep()
-      sweeping = setInterval(sweep, SWEEP_EVERY).unref()
+      await tendOpenRuns()
+      tending = setInterval(() => void Promise.all([tendOpenRuns(), sweepPayloads(sql)]).catch(onTrouble), TEND_EVERY).unref()
     },
     async startRun({ workflow, runId, tenant, input }) {
       const known = registered()
@@ -239,7 +250,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     },
     async signal({ tenant, runId, name, payload }) {
       payloadText('signal.received', { signal: name, value: payload })
-      await say(tenant, runId, (handle) => handle.signal(SIGNAL.word, name, payload ?? null))
+      await say(tenant, runId, (handle) => handle.signal(SIGNAL.signal, name, payload ?? null))
     },
     async cancel({ tenant, runId, reason }) {
       await say(tenant, runId, (handle) => handle.signal(SIGNAL.cancel, reason))
@@ -282,7 +293,7 @@ export async function openTemporalWorkflows(options: TemporalWorkflowsOptions): 
     async stop() {
       if (isStopping) return
       isStopping = true
-      clearInterval(sweeping)
+      clearInterval(tending)
       await worker?.stop()
       await changes.close()
       await index.flush()

@@ -42,7 +42,7 @@ export interface RecordActivities {
   'soma.past'(head: RecordHead): Promise<RecordedEntry[]>
 }
 
-export const SIGNAL = { word: 'signal', cancel: 'cancel' } as const
+export const SIGNAL = { signal: 'signal', cancel: 'cancel' } as const
 export const QUERY = { state: 'state', record: 'record' } as const
 
 /** What a run saw and the journal may not hold yet. */

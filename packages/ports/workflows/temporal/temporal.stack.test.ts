@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, connect as dial, type Socket } from 'node:net'
+import { Client, Connection } from '@temporalio/client'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPostgresJournal } from '../../journal/postgres.ts'
 import { openPostgres } from '../../sql/postgres.ts'
 import { openTestSql } from '../../sql/testing.ts'
 import { fromStack } from '../../testing.ts'
+import { parked, talking } from '../conformance/promised.workflow.ts'
 import { workflowsConformance } from '../conformance.ts'
 import { openTemporalWorkflows } from './engine.ts'
 
@@ -28,10 +31,11 @@ async function openLine(address: string) {
   }
 }
 
-async function open() {
+async function openPlace() {
   const shared = await openTestSql()
   const taskQueue = `conformance-${randomBytes(4).toString('hex')}`
   return {
+    taskQueue,
     async openEngine() {
       // A pool and a line of its own, as another process would have, so that cutting them stops all it could still do.
       const application_name = `engine-${randomBytes(4).toString('hex')}`
@@ -55,5 +59,45 @@ async function open() {
   }
 }
 
-// A step takes tens of milliseconds on Temporal's development server. Three hundred are more than three of its histories hold.
-workflowsConformance('temporal', open, { runsAtOnce: 30, stepsOfOneRun: 300 })
+// A step takes tens of milliseconds on Temporal's development server. Two hundred are more than two of its histories hold.
+workflowsConformance('temporal', openPlace, { runsAtOnce: 30, stepsOfOneRun: 200 })
+
+describe('temporal alone', () => {
+  const tenant = 'acme'
+  let place: Awaited<ReturnType<typeof openPlace>>
+  beforeAll(async () => {
+    place = await openPlace()
+  })
+  afterAll(() => place.close())
+
+  test('a change is told in every process, in the one that works on the run with its state', async () => {
+    const worker = (await place.openEngine()).engine
+    const watcher = (await place.openEngine()).engine
+    const near: unknown[] = []
+    const far: unknown[] = []
+    worker.onChange((change) => near.push(change))
+    watcher.onChange((change) => far.push(change))
+    await worker.start({ workflows: [talking], activities: {} })
+    await worker.startRun({ workflow: 'talking', runId: 'watched', tenant, input: {} })
+    const run = { tenant, runId: 'watched' }
+    await expect.poll(() => near).toContainEqual({ ...run, status: 'running', state: { at: 'first' } })
+    await expect.poll(() => far).toContainEqual({ ...run, status: 'running' })
+    await worker.signal({ ...run, name: 'on' })
+    await expect.poll(() => far).toContainEqual({ ...run, status: 'completed' })
+    await Promise.all([worker.stop(), watcher.stop()])
+  })
+
+  test('a run that somebody terminates on Temporal ends as failed, with what happened', async () => {
+    const { engine } = await place.openEngine()
+    await engine.start({ workflows: [parked], activities: {} })
+    const run = { tenant, runId: 'terminated' }
+    await engine.startRun({ workflow: 'parked', ...run, input: {} })
+    const outcome = engine.result(run).catch((error) => error)
+    const connection = await Connection.connect({ address: fromStack('SOMA_TEMPORAL_ADDRESS') })
+    await new Client({ connection }).workflow.getHandle(`${place.taskQueue}/acme/terminated`).terminate()
+    await connection.close()
+    expect(await outcome).toMatchObject({ code: 'workflow_failed', message: expect.stringMatching(/terminated/) })
+    expect(await engine.describe(run)).toMatchObject({ status: 'failed' })
+    await engine.stop()
+  })
+})

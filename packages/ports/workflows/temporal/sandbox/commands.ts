@@ -25,6 +25,8 @@ const GRACE = 60_000
 /** Tells the run what became of a command. */
 export type Tell = (kind: string, payload: unknown, at?: number) => void
 
+export type Commands = ReturnType<typeof createCommands>
+
 /** Does what a workflow asks for with Temporal's means. Each command has a scope, so that it can be dropped alone. */
 export function createCommands(start: RunStart, tell: Tell) {
   const { tenant, runId } = start
