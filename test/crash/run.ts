@@ -8,6 +8,7 @@ import type { Project } from '@soma/contracts/project'
 import type { LedgerLine } from '@soma/kernel/ledger/ledger-line'
 import { verifyLedger } from '@soma/kernel/ledger/verify-ledger'
 import { startEmbeddedServer } from '@soma/ports/sql/embedded-server'
+import { compareAuditTopic } from './audit-events.ts'
 import { CAPSULE, EXPECTED, PLAN } from './project.ts'
 import { startServers } from './servers.ts'
 import { linesOf } from './world.ts'
@@ -75,6 +76,7 @@ for (const key of wanted) {
 }
 for (const id of started.values()) problems.push(...(await outcomeOf(server, id)))
 problems.push(...(await effects()), ...(await ledger(server)))
+if (servers?.names.includes('kafka')) problems.push(...(await compareAuditTopic(servers.env)))
 last.kill('SIGTERM')
 await new Promise((resolve) => last.once('exit', resolve))
 await servers?.remove()
