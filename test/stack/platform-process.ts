@@ -19,13 +19,16 @@ export interface PlatformProcesses {
   close(): Promise<void>
 }
 
-/** Processes of one platform, as people start them: one database and one master key, a data folder each. */
-export async function openPlatformProcesses(shared: Record<string, string> = {}): Promise<PlatformProcesses> {
+/**
+ * Processes of one platform, as people start them: one database and one master key, a data folder each.
+ * @param databaseAt host:port by which they reach the database server, when a proxy stands before it
+ */
+export async function openPlatformProcesses(shared: Record<string, string> = {}, databaseAt?: string): Promise<PlatformProcesses> {
   const folder = await mkdtemp(join(tmpdir(), 'soma-processes-'))
   const sql = await openTestSql()
   const { user, password, host, port, database } = sql.connection
   const env = {
-    SOMA_SQL_URL: `postgres://${user}:${password}@${host}:${port}/${database}`,
+    SOMA_SQL_URL: `postgres://${user}:${password}@${databaseAt ?? `${host}:${port}`}/${database}`,
     SOMA_MASTER_KEY: randomBytes(32).toString('base64'),
     ...shared,
   }
