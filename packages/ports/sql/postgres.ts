@@ -132,13 +132,16 @@ async function listen(
   let stopped = false
   let client: pg.Client
   let retry: NodeJS.Timeout | undefined
+  /** An attempt that fails is told of twice, by its error and by its connection's end; only the later of them starts the next. */
+  const reconnectAfter = (milliseconds: number) => {
+    clearTimeout(retry)
+    if (!stopped) retry = setTimeout(() => void reconnect(), milliseconds)
+  }
   const connect = async () => {
     client = new pg.Client(connection)
     client.on('notification', (message) => handler(message.payload ?? ''))
     client.on('error', () => undefined)
-    client.on('end', () => {
-      if (!stopped) retry = setTimeout(() => void reconnect(), 250)
-    })
+    client.on('end', () => reconnectAfter(250))
     await client.connect()
     await client.query(`listen ${pg.escapeIdentifier(channel)}`)
   }
@@ -147,7 +150,7 @@ async function listen(
       await connect()
       onReconnect?.()
     } catch {
-      if (!stopped) retry = setTimeout(() => void reconnect(), 1000)
+      reconnectAfter(1000)
     }
   }
   await connect()
