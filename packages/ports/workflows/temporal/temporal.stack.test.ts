@@ -44,14 +44,24 @@ async function openPlace() {
       const line = await openLine(fromStack('SOMA_TEMPORAL_ADDRESS'))
       const server = { address: line.address, namespace: 'default', taskQueue, tls: false }
       const engine = await openTemporalWorkflows({ sql, journal, server, lossMilliseconds: 3000 })
+      let closed: Promise<void> | undefined
+      const close = async () => {
+        await engine.stop()
+        await journal.close()
+        await sql.close()
+        line.cut()
+      }
+      const stop = () => {
+        closed ??= close()
+        return closed
+      }
       return {
-        engine,
+        engine: { ...engine, stop },
         async crash() {
           line.cut()
           await shared.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [application_name])
-          void sql.pool.end()
-          // What is left of it can't reach anything any more; it must only not use up the machine.
-          void engine.stop().catch(() => undefined)
+          // What is left of it reaches nothing any more; it must only not use up the machine.
+          closed = close().catch(() => undefined)
         },
       }
     },
