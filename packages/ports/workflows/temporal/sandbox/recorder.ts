@@ -5,11 +5,6 @@ import type { RecordActivities, RecordHead, RunStart, UnrecordedPart } from '../
 /** More than this and the record is written although the run goes on: a part of it must fit one call. */
 const LONGEST_PART = { entries: 100, characters: 500_000 }
 
-const { 'soma.record': append, 'soma.past': readPast } = proxyActivities<RecordActivities>({
-  startToCloseTimeout: 60_000,
-  retry: { initialInterval: 100, maximumInterval: 10_000 },
-})
-
 export type Recorder = ReturnType<typeof createRecorder>
 
 /**
@@ -18,6 +13,11 @@ export type Recorder = ReturnType<typeof createRecorder>
  */
 export function createRecorder(start: RunStart) {
   const { tenant, runId, generation } = start
+  const { 'soma.record': append, 'soma.past': readPast } = proxyActivities<RecordActivities>({
+    // Short work without a sign of life: done twice at worst, which changes nothing.
+    startToCloseTimeout: start.lossMilliseconds,
+    retry: { initialInterval: 100, maximumInterval: 10_000 },
+  })
   let unrecorded: RecordedEntry[] = []
   let characters = 0
   let recorded = start.recorded
