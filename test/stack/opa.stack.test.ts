@@ -172,7 +172,7 @@ describe('an OPA behind the platform', () => {
 async function timed(work: () => Promise<unknown>): Promise<unknown> {
   const began = performance.now()
   const error = await work().catch((thrown: unknown) => thrown)
-  expect(performance.now() - began).toBeLessThan(1500)
+  expect(performance.now() - began).toBeLessThan(5000)
   return error
 }
 
