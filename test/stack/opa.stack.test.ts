@@ -168,7 +168,7 @@ describe('an OPA behind the platform', () => {
   })
 })
 
-/** What was thrown, when it was thrown in time. Half a second is for a machine that does other things. */
+/** What was thrown, when it was thrown in time: the driver gives up after a second, the rest is for a machine that does other things. */
 async function timed(work: () => Promise<unknown>): Promise<unknown> {
   const began = performance.now()
   const error = await work().catch((thrown: unknown) => thrown)
