@@ -1,19 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
-import type { Analytics } from '@soma/ports/analytics/port'
-import type { Broadcast } from '@soma/ports/broadcast/port'
-import type { Cache } from '@soma/ports/cache/port'
-import type { Events } from '@soma/ports/events/port'
 import type { Journal } from '@soma/ports/journal/port'
-import type { Locks } from '@soma/ports/locks/port'
-import type { Models } from '@soma/ports/models/port'
-import type { Objects } from '@soma/ports/objects/port'
-import type { Policy } from '@soma/ports/policy/port'
-import type { Secrets } from '@soma/ports/secrets/port'
 import type { Migration, Sql } from '@soma/ports/sql/port'
-import type { Vectors } from '@soma/ports/vectors/port'
-import type { Workflows } from '@soma/ports/workflows/port'
 import { closest } from 'fastest-levenshtein'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
@@ -27,25 +16,15 @@ import type { Gate } from '../gate/gate.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { Ports } from '../platform/drivers.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { Dependency } from './dependencies.ts'
 
 /** What a service may ask for by name. Only what some service needs is opened. What the kernel offers beyond the ports is added here. */
-export interface Needs {
+export interface Needs extends Ports {
   sql: Sql
   journal: Journal
-  events: Events
-  workflows: Workflows
-  locks: Locks
-  cache: Cache
-  broadcast: Broadcast
-  objects: Objects
-  vectors: Vectors
-  analytics: Analytics
-  policy: Policy
-  secrets: Secrets
-  models: Models
   kill: KillSwitches
   budgets: Budgets
   approvals: Approvals

@@ -27,7 +27,8 @@ export interface Ground {
   logger: Pick<Logger, 'error' | 'warn'>
 }
 
-interface Ports {
+/** What stands behind a port, whichever driver was chosen. */
+export interface Ports {
   workflows: Workflows
   events: Events
   locks: Locks

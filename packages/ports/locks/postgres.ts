@@ -1,10 +1,8 @@
-import { SomaError } from '@soma/contracts/errors'
 import { requireName } from '@soma/contracts/requirements'
 import type { Sql } from '../sql/port.ts'
 import { LOCKS_MIGRATIONS } from './migrations.ts'
 import type { Lease, Locks } from './port.ts'
-import { requireLock, requirePatience, thisProcess } from './rules.ts'
-import { createWaitingLines } from './waiting-lines.ts'
+import { createTaking } from './taking.ts'
 
 const RELEASED = 'soma_locks'
 
@@ -13,9 +11,7 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
   await sql.migrate('locks', LOCKS_MIGRATIONS)
   // A release deletes its row; these are of holders that died.
   await sql.pool.query(`delete from locks.leases where expires_at < clock_timestamp() - interval '1 day'`)
-  const lines = createWaitingLines()
-  let listening: Promise<() => Promise<void>> | undefined
-  let closed = false
+  const { tryAcquire, acquire, stop } = createTaking({ take, onRelease: (wake, wakeAll) => sql.listen(RELEASED, wake, wakeAll) })
 
   async function take(name: string, ttlMilliseconds: number, holder: string): Promise<{ lease?: Lease; freeIn: number }> {
     // Before the question is asked, so that this machine always believes the lease to end before the database does.
@@ -30,37 +26,9 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
     return { lease: createLease(sql, name, BigInt(taken), ttlMilliseconds, askedAt + ttlMilliseconds), freeIn: 0 }
   }
 
-  function refuseWhenClosed(name: string): void {
-    if (closed) throw new SomaError('shutting_down', `The locks are closed, so "${name}" can not be waited for. Start again to take it.`)
-  }
-
-  async function listenForReleases(): Promise<void> {
-    listening ??= sql.listen(RELEASED, lines.wake, lines.wakeAll)
-    try {
-      await listening
-    } catch (error) {
-      listening = undefined
-      throw error
-    }
-  }
-
   return {
-    tryAcquire: async (name, { ttlMilliseconds, holder = thisProcess() }) => {
-      requireLock(name, ttlMilliseconds, holder)
-      return (await take(name, ttlMilliseconds, holder)).lease
-    },
-    acquire: async (name, { ttlMilliseconds, waitMilliseconds, holder = thisProcess() }) => {
-      requireLock(name, ttlMilliseconds, holder)
-      requirePatience(waitMilliseconds)
-      const deadline = performance.now() + waitMilliseconds
-      refuseWhenClosed(name)
-      await listenForReleases()
-      return lines.waitFor(name, deadline, async () => {
-        refuseWhenClosed(name)
-        const { lease, freeIn } = await take(name, ttlMilliseconds, holder)
-        return lease ? { result: lease } : { tryAgainIn: freeIn }
-      })
-    },
+    tryAcquire,
+    acquire,
     inspect: async (name) => {
       requireName('lock name', name)
       const { rows } = await sql.pool.query(
@@ -72,11 +40,7 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
       return row && { holder: row.holder, token: BigInt(row.token), expiresAt: Math.floor(Date.now() + row.remaining) }
     },
     version: () => sql.version(),
-    close: async () => {
-      closed = true
-      lines.wakeAll()
-      await (await listening)?.()
-    },
+    close: stop,
   }
 }
 

@@ -6,8 +6,7 @@ import type { Sql } from '../sql/port.ts'
 import { LOCKS_MIGRATIONS } from './migrations.ts'
 import type { Lease, Locks } from './port.ts'
 import { BLOCK_SIZE, openTokenBlocks, REIGN, tokenOf } from './redis-tokens.ts'
-import { requireLock, requirePatience, thisProcess } from './rules.ts'
-import { createWaitingLines } from './waiting-lines.ts'
+import { createTaking } from './taking.ts'
 
 /** A release wakes who waits. Should one be missed all the same, they ask again after so long. */
 const ASK_AGAIN_MILLISECONDS = 5_000
@@ -48,9 +47,13 @@ export async function openRedisLocks({ redis, sql }: { redis: Redis; sql: Sql })
   const released = `${redis.prefix}:locks:released`
   const keyOf = (name: string) => `${redis.prefix}:lock:${name}`
   const blocks = await openTokenBlocks(sql, redis, tokensKey)
-  const lines = createWaitingLines()
-  let listening: Promise<() => void> | undefined
-  let closed = false
+  const { tryAcquire, acquire, stop } = createTaking({
+    take: async (name, ttlMilliseconds, holder) => {
+      const { lease, freeIn } = await tryTake(name, ttlMilliseconds, holder)
+      return { lease, freeIn: Math.min(freeIn, ASK_AGAIN_MILLISECONDS) }
+    },
+    onRelease: (wake, wakeAll) => redis.listen(released, wake, wakeAll),
+  })
 
   async function tryTake(name: string, ttlMilliseconds: number, holder: string): Promise<{ lease?: Lease; freeIn: number }> {
     for (let reigns = 0; reigns < MOST_REIGNS; reigns++) {
@@ -90,37 +93,9 @@ export async function openRedisLocks({ redis, sql }: { redis: Redis; sql: Sql })
     }
   }
 
-  function refuseWhenClosed(name: string): void {
-    if (closed) throw new SomaError('shutting_down', `The locks are closed, so "${name}" can not be waited for. Start again to take it.`)
-  }
-
-  async function listenForReleases(): Promise<void> {
-    listening ??= redis.listen(released, lines.wake, lines.wakeAll)
-    try {
-      await listening
-    } catch (error) {
-      listening = undefined
-      throw error
-    }
-  }
-
   return {
-    tryAcquire: async (name, { ttlMilliseconds, holder = thisProcess() }) => {
-      requireLock(name, ttlMilliseconds, holder)
-      return (await tryTake(name, ttlMilliseconds, holder)).lease
-    },
-    acquire: async (name, { ttlMilliseconds, waitMilliseconds, holder = thisProcess() }) => {
-      requireLock(name, ttlMilliseconds, holder)
-      requirePatience(waitMilliseconds)
-      const deadline = performance.now() + waitMilliseconds
-      refuseWhenClosed(name)
-      await listenForReleases()
-      return lines.waitFor(name, deadline, async () => {
-        refuseWhenClosed(name)
-        const { lease, freeIn } = await tryTake(name, ttlMilliseconds, holder)
-        return lease ? { result: lease } : { tryAgainIn: Math.min(freeIn, ASK_AGAIN_MILLISECONDS) }
-      })
-    },
+    tryAcquire,
+    acquire,
     inspect: async (name) => {
       requireName('lock name', name)
       const [lease, left] = await redis.run((client) => look(client, [keyOf(name)], []))
@@ -130,9 +105,7 @@ export async function openRedisLocks({ redis, sql }: { redis: Redis; sql: Sql })
     },
     version: () => redis.version(),
     close: async () => {
-      closed = true
-      lines.wakeAll()
-      await listening?.catch(() => undefined)
+      await stop()
       redis.close()
     },
   }
