@@ -67,8 +67,11 @@ function outcomeOf({ status, deliverables, approvals, review, budget }: DemoResu
   }
 }
 
-/** What each deliverable found out. */
+/** What each deliverable found out, without how long it took. */
 async function findingsOf({ report }: DemoResult): Promise<Record<string, unknown>> {
-  const { deliverables } = JSON.parse(await readFile(report.json, 'utf8')) as { deliverables: { id: string; output?: unknown }[] }
+  const withoutTimes = (key: string, value: unknown) => (/^seconds$|PerSecond$/.test(key) ? undefined : value)
+  const { deliverables } = JSON.parse(await readFile(report.json, 'utf8'), withoutTimes) as {
+    deliverables: { id: string; output?: unknown }[]
+  }
   return Object.fromEntries(deliverables.map(({ id, output }) => [id, output]))
 }
