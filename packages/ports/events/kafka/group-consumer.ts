@@ -3,11 +3,11 @@ import { Consumer as KafkaConsumer } from '@platformatic/kafka'
 import type { Sql } from '../../sql/port.ts'
 import { type Attempt, createAttempts } from '../attempts.ts'
 import type { GroupLocks } from '../group-locks.ts'
-import { pause } from '../pause.ts'
 import type { ConsumeOptions } from '../port.ts'
 import type { Publish } from '../publisher.ts'
+import { createFailures, LONGEST_PAUSE } from './failures.ts'
 import { type PartitionWork, startPartition } from './partition-work.ts'
-import { clientOptions, type KafkaSettings, reasonOf } from './settings.ts'
+import { clientOptions, type KafkaSettings } from './settings.ts'
 import type { KafkaTopic, KafkaTopics } from './topics.ts'
 
 /** Milliseconds after which a member that is silent has lost its partitions, and between two signs of life. */
@@ -15,11 +15,6 @@ const SESSION_TIMEOUT = 10_000
 const HEARTBEAT_INTERVAL = 1000
 /** Milliseconds that members have to join anew when one comes or goes. */
 const REBALANCE_TIMEOUT = 30_000
-/** Milliseconds before a consumer begins again after a failure: twice as many each time, up to the most. */
-const FIRST_PAUSE = 100
-const LONGEST_PAUSE = 10_000
-/** Failures in a row before they are spoken of: a topic that was just made has no leader for a moment. */
-const WORTH_SAYING = 3
 
 export interface GroupConsumerParts {
   settings: KafkaSettings
@@ -39,7 +34,7 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
   const { settings, sql, locks, kafkaTopics, publish } = parts
   const attempt = createAttempts(options, publish)
   const stopping = new AbortController()
-  let failures = 0
+  const failures = createFailures(`Consumer ${options.group} of ${options.topic} waits for Kafka`)
   const done = work()
 
   async function work(): Promise<void> {
@@ -49,11 +44,9 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
         await takePart(await kafkaTopics.find(options.topic))
       } catch (error) {
         if (stopping.signal.aborted) return
-        if (Date.now() - began > LONGEST_PAUSE) failures = 0
-        if (failures === WORTH_SAYING)
-          process.emitWarning(`Consumer ${options.group} of ${options.topic} waits for Kafka: ${reasonOf(error)}`)
+        if (Date.now() - began > LONGEST_PAUSE) failures.reset()
         kafkaTopics.forget()
-        await pause(Math.min(FIRST_PAUSE * 2 ** failures++, LONGEST_PAUSE), stopping.signal)
+        await failures.pauseAfter(error, stopping.signal)
       }
     }
   }

@@ -5,9 +5,9 @@ import type { GroupLocks, Turn } from '../group-locks.ts'
 import { readPage } from '../journal-page.ts'
 import { pause } from '../pause.ts'
 import type { Topics } from '../views.ts'
+import { createFailures } from './failures.ts'
 import type { Producer } from './partition-end.ts'
 import { createSender } from './sender.ts'
-import { reasonOf } from './settings.ts'
 import type { KafkaTopics } from './topics.ts'
 
 /** Entries that are read and sent together. */
@@ -20,11 +20,6 @@ const SETTLE = 5
 const STAND_BY = 250
 /** Milliseconds between two times that the position is written down: what was sent since is found in the topics. */
 const NOTE_EVERY = 500
-/** Milliseconds before the relay begins again after a failure: twice as many each time, up to the most. */
-const FIRST_PAUSE = 100
-const LONGEST_PAUSE = 10_000
-/** Failures in a row before they are spoken of: a topic that was just made has no leader for a moment. */
-const WORTH_SAYING = 3
 /** Topics have no slash in their names, so no group has this place. */
 const RELAY = 'kafka/relay'
 const INIT_TIMEOUT = 10_000
@@ -54,7 +49,7 @@ export function startRelay(parts: RelayParts): Relay {
   const { sql, journal, topics, locks, client, kafkaTopics, standing } = parts
   const stopping = new AbortController()
   let hint = new AbortController()
-  let failures = 0
+  const failures = createFailures("Events wait in the journal, as the relay to Kafka can't send")
   const done = work()
 
   async function work(): Promise<void> {
@@ -67,11 +62,9 @@ export function startRelay(parts: RelayParts): Relay {
         else await pause(STAND_BY, stopping.signal)
       } catch (error) {
         if (stopping.signal.aborted) return
-        if (failures === WORTH_SAYING)
-          process.emitWarning(`Events wait in the journal, as the relay to Kafka can't send: ${reasonOf(error)}`)
         kafkaTopics.forget()
         client.clearMetadata()
-        await pause(Math.min(FIRST_PAUSE * 2 ** failures++, LONGEST_PAUSE), stopping.signal)
+        await failures.pauseAfter(error, stopping.signal)
       }
     }
   }
@@ -93,7 +86,7 @@ export function startRelay(parts: RelayParts): Relay {
         noted = { position: sent, at: Date.now() }
       }
       underWay = sender.send(outgoing).then(() => {
-        failures = 0
+        failures.reset()
         return page.end
       })
       underWay.catch(() => undefined)
