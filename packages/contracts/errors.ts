@@ -28,6 +28,8 @@ export const ERROR_CODES = {
   conflict: 'The change contradicts the present state.',
   idempotency_key_reused: 'The Idempotency-Key was used before with another request.',
   unauthenticated: 'No valid credentials came with the request.',
+  mfa_required:
+    'The action needs a second factor that was shown lately. Show one, and send the request again with the token that it gives.',
   forbidden: 'The caller lacks the capability that the action needs.',
   policy_denied: 'Policy decided that the action must not happen.',
   approval_required: 'Policy asks that a person approves the action first.',

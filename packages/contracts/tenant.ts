@@ -17,6 +17,8 @@ export const Principal = z.object({
   within: z.array(z.array(z.string())).default([]),
   /** True when the person showed a second factor at sign-in. Absent: nobody said so, which counts as no. */
   mfa: z.boolean().optional(),
+  /** When that factor was shown, in seconds since 1970. Absent: nobody said. */
+  mfaAt: z.number().int().optional(),
 })
 export type Principal = z.infer<typeof Principal>
 

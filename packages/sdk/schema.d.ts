@@ -977,7 +977,7 @@ export interface components {
             /** @description Path of the request */
             instance: string;
             /** @enum {string} */
-            code: "invalid_input" | "unknown_configuration_key" | "not_found" | "conflict" | "idempotency_key_reused" | "unauthenticated" | "forbidden" | "policy_denied" | "approval_required" | "policy_unavailable" | "audit_unavailable" | "killed" | "budget_exceeded" | "method_not_allowed" | "payload_too_large" | "unsupported_media_type" | "overloaded" | "rate_limited" | "capsule_invalid" | "signature_invalid" | "digest_mismatch" | "expression_invalid" | "plan_invalid" | "unknown_tool" | "tool_failed" | "tool_timeout" | "tool_unavailable" | "egress_blocked" | "path_escapes_workspace" | "not_a_repository" | "effect_undecided" | "workflow_nondeterministic" | "workflow_failed" | "cancelled" | "stream_conflict" | "data_directory_in_use" | "data_directory_corrupt" | "port_in_use" | "disk_full" | "dependency_unavailable" | "shutting_down" | "internal";
+            code: "invalid_input" | "unknown_configuration_key" | "not_found" | "conflict" | "idempotency_key_reused" | "unauthenticated" | "mfa_required" | "forbidden" | "policy_denied" | "approval_required" | "policy_unavailable" | "audit_unavailable" | "killed" | "budget_exceeded" | "method_not_allowed" | "payload_too_large" | "unsupported_media_type" | "overloaded" | "rate_limited" | "capsule_invalid" | "signature_invalid" | "digest_mismatch" | "expression_invalid" | "plan_invalid" | "unknown_tool" | "tool_failed" | "tool_timeout" | "tool_unavailable" | "egress_blocked" | "path_escapes_workspace" | "not_a_repository" | "effect_undecided" | "workflow_nondeterministic" | "workflow_failed" | "cancelled" | "stream_conflict" | "data_directory_in_use" | "data_directory_corrupt" | "port_in_use" | "disk_full" | "dependency_unavailable" | "shutting_down" | "internal";
             /** @description Fields for programs; of invalid_input: errors, a list of {path, message} */
             details: {
                 [key: string]: unknown;
@@ -1569,6 +1569,7 @@ export interface operations {
                         /** @default [] */
                         within: string[][];
                         mfa?: boolean;
+                        mfaAt?: number;
                     };
                 };
             };
@@ -1925,6 +1926,7 @@ export interface operations {
                         /** @default [] */
                         within?: string[][];
                         mfa?: boolean;
+                        mfaAt?: number;
                     };
                     action: {
                         /** @description Dotted name: tool.git.log, deliverable.start, http.projects.create */

@@ -38,3 +38,10 @@ test('Retry-After is a whole second at least', () => {
   expect(headers(0.2)['retry-after']).toBe('1')
   expect(headers('soon')['retry-after']).toBeUndefined()
 })
+
+test('who has to show a second factor is told so as RFC 9470 has it', () => {
+  const challenge = (details = {}) => problemHeaders(problemOf(new SomaError('mfa_required', '', details), at))['www-authenticate']
+  expect(challenge()).toContain('error="insufficient_user_authentication"')
+  expect(challenge({ maxAgeSeconds: 300 })).toMatch(/max_age="300"$/)
+  expect(problemHeaders(problemOf(new SomaError('unauthenticated', ''), at))['www-authenticate']).toBe('Bearer')
+})

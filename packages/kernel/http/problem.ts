@@ -8,6 +8,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_input: 400,
   unknown_configuration_key: 400,
   unauthenticated: 401,
+  mfa_required: 401,
   forbidden: 403,
   policy_denied: 403,
   approval_required: 403,
@@ -85,8 +86,15 @@ export function problemHeaders(problem: Problem): Record<string, string> {
     'content-type': PROBLEM_MEDIA_TYPE,
     'cache-control': 'no-store',
     ...(typeof seconds === 'number' && Number.isFinite(seconds) ? { 'retry-after': String(Math.max(1, Math.ceil(seconds))) } : {}),
-    ...(problem.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(problem.status === 401 ? { 'www-authenticate': challengeOf(problem) } : {}),
   }
+}
+
+/** How to authenticate: in general (RFC 6750), or further than the caller did (RFC 9470, section 3). */
+function challengeOf({ code, details: { maxAgeSeconds } }: Problem): string {
+  if (code !== 'mfa_required') return 'Bearer'
+  const challenge = 'Bearer error="insufficient_user_authentication", error_description="A second factor is needed", acr_values="mfa"'
+  return typeof maxAgeSeconds === 'number' ? `${challenge}, max_age="${maxAgeSeconds}"` : challenge
 }
 
 /** Anything that was thrown, as the error that the caller may see. What nobody foresaw is `internal` and tells nothing of itself. */
