@@ -38,9 +38,11 @@ interface Batch {
 export function createSender(client: Consumer, topics: KafkaTopics, producer: Producer) {
   const lanes = new Map<string, Promise<Lane>>()
 
-  function laneOf(topic: KafkaTopic, partition: number): Promise<Lane> {
-    const name = `${topic.name}:${partition}`
-    const lane = lanes.get(name) ?? openLane(topic, partition)
+  async function laneOf({ topic, event }: Outgoing): Promise<Lane> {
+    const found = await topics.find(topic)
+    const partition = partitionFor(event.partitionkey, found.partitions)
+    const name = `${topic}:${partition}`
+    const lane = lanes.get(name) ?? openLane(found, partition)
     lanes.set(name, lane)
     return lane
   }
@@ -51,28 +53,17 @@ export function createSender(client: Consumer, topics: KafkaTopics, producer: Pr
 
   /** The batches for each partition, in order. */
   async function pack(outgoing: readonly Outgoing[]): Promise<Batch[][]> {
-    const byLane = new Map<Lane, Batch[]>()
-    for (const [place, waiting] of await byPartition(outgoing)) {
-      const lane = await laneOf(place.topic, place.partition)
-      byLane.set(lane, packLane(lane, waiting))
-    }
-    return [...byLane.values()]
-  }
-
-  async function byPartition(outgoing: readonly Outgoing[]) {
-    const places = new Map<string, { topic: KafkaTopic; partition: number }>()
-    const groups = new Map<{ topic: KafkaTopic; partition: number }, Outgoing[]>()
+    const byKey = new Map<string, Lane>()
+    const byLane = new Map<Lane, Outgoing[]>()
     for (const each of outgoing) {
-      const topic = await topics.find(each.topic)
-      const partition = partitionFor(each.event.partitionkey, topic.partitions)
-      const name = `${topic.name}:${partition}`
-      const place = places.get(name) ?? { topic, partition }
-      places.set(name, place)
-      const group = groups.get(place)
-      if (group) group.push(each)
-      else groups.set(place, [each])
+      const place = `${each.topic}\n${each.event.partitionkey}`
+      const lane = byKey.get(place) ?? (await laneOf(each))
+      byKey.set(place, lane)
+      const waiting = byLane.get(lane)
+      if (waiting) waiting.push(each)
+      else byLane.set(lane, [each])
     }
-    return groups
+    return [...byLane].map(([lane, waiting]) => packLane(lane, waiting))
   }
 
   async function produce(connection: Connection, batches: readonly Batch[]): Promise<void> {
