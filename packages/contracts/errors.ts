@@ -77,6 +77,8 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'tool_unavailable',
   'dependency_unavailable',
   'rate_limited',
+  'policy_unavailable',
+  'audit_unavailable',
   'internal',
 ])
 

@@ -1,4 +1,5 @@
 import { ERROR_CODES, type ErrorCode, SomaError } from '@soma/contracts/errors'
+import { databaseFailure } from '@soma/ports/sql/failure'
 import type { FastifyError } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -102,7 +103,7 @@ export function asSomaError(error: unknown): SomaError {
   if (SomaError.is(error)) return error
   if (error instanceof z.ZodError) return invalidInput(error.issues)
   if (hasZodFastifySchemaValidationErrors(error)) return invalidRequest(error)
-  return frameworkError(error) ?? infrastructureError(error) ?? unforeseen(error)
+  return frameworkError(error) ?? databaseFailure(error) ?? unforeseen(error)
 }
 
 /** @param place where the input stood: body, querystring, params, headers */
@@ -140,28 +141,6 @@ function frameworkError(error: unknown): SomaError | undefined {
   const known = statusCode === undefined ? undefined : BY_STATUS[statusCode]
   const isFastifys = code?.startsWith('FST_') || error instanceof SyntaxError
   return known && isFastifys ? new SomaError(known, message ?? ERROR_CODES[known], {}, { cause: error }) : undefined
-}
-
-/** SQLSTATE classes and socket errors that mean: the server is away, or has no room for us. */
-const UNAVAILABLE = /^(08...|57P0[1-3]|53[23]00|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH)$/
-/** What `pg` throws without a code when a connection ends under a statement, or ended before it. */
-const CUT_CONNECTION = /^(Connection terminated|Client (has encountered a connection error|was closed) and is not queryable$)/
-
-/** What PostgreSQL and the network say, which a caller can act on. Their own words are not passed on. */
-function infrastructureError(cause: unknown): SomaError | undefined {
-  const code = String((cause as { code?: unknown } | undefined | null)?.code ?? '')
-  if (code === '22021' || code === '22P05')
-    return new SomaError('invalid_input', 'The input holds a character that can not be stored, such as NUL. Leave it out.', {}, { cause })
-  if (code === '53100' || code === 'ENOSPC')
-    return new SomaError('disk_full', 'The disk of the platform is full. Nothing that was confirmed is lost.', {}, { cause })
-  if (UNAVAILABLE.test(code) || (cause instanceof Error && code === '' && CUT_CONNECTION.test(cause.message)))
-    return new SomaError(
-      'dependency_unavailable',
-      'A server that the platform needs does not answer. Ask again soon.',
-      { retryAfterSeconds: 5 },
-      { cause },
-    )
-  return undefined
 }
 
 function unforeseen(cause: unknown): SomaError {

@@ -49,7 +49,7 @@ const DRIVERS: Openers = {
   workflows: {
     journal: async ({ sql, journal, logger }) => {
       const { openJournalWorkflows } = await import('@soma/ports/workflows/journal-engine/engine')
-      const onTrouble = (error: unknown) => logger.error({ err: error }, 'the workflow engine reads its runs again')
+      const onTrouble = (error: unknown) => logger.error({ err: error }, 'the workflow engine tries again')
       return openJournalWorkflows({ sql, journal, onTrouble })
     },
     temporal: async ({ sql, journal, config, logger }) => {

@@ -1,6 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { ActivityContext, ActivityFunction, WorkflowDefinition } from '@soma/contracts/workflow'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { databaseFailure } from '../sql/failure.ts'
 import * as after from './conformance/after.workflow.ts'
 import * as before from './conformance/before.workflow.ts'
 import * as promised from './conformance/promised.workflow.ts'
@@ -106,6 +107,53 @@ export function workflowsConformance(driver: string, open: () => Promise<Workflo
       expect(await result()).toBe(3)
       expect(new Set(keys).size).toBe(1)
       expect(denials).toBe(1)
+    })
+
+    test.each([
+      ['policy can not be asked', new SomaError('policy_unavailable', 'No answer.')],
+      ['the journal can not be written', new SomaError('audit_unavailable', 'Not written.')],
+      ['the database is full', new SomaError('disk_full', 'Full.', {}, { cause: Object.assign(new Error('full'), { code: '53100' }) })],
+      ['the database is away', Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })],
+      ['another service says so', databaseFailure(new Error('Connection terminated unexpectedly'))],
+    ])('while %s a run waits, and its step is tried until it is judged', async (_, away) => {
+      const attempts: number[] = []
+      const { engine, runId, result } = await runOnce(
+        addUp,
+        { steps: 1 },
+        {
+          double: async (input: { step: number }, { attempt }: ActivityContext) => {
+            if (attempts.push(attempt) < 4) throw away
+            return double(input)
+          },
+        },
+      )
+      expect(await result()).toEqual({ sum: 2 })
+      // None of them was the step's own: they take nothing from its retries, and nothing is on record.
+      expect(attempts).toEqual([1, 1, 1, 1])
+      expect((await engine.history({ tenant, runId })).map(({ kind }) => kind)).toEqual(['run.started', 'step.completed', 'run.completed'])
+    })
+
+    test('a full disk elsewhere is a failure of the step like any other', async () => {
+      const broken = async () => {
+        throw new SomaError('disk_full', 'The store is full.', { dependency: 's3' })
+      }
+      const { result } = await runOnce(promised.failing, {}, { broken })
+      await expect(result()).rejects.toMatchObject({ code: 'disk_full' })
+    })
+
+    test('a stop does not wait for the next attempt', async () => {
+      let attempts = 0
+      const flaky = async () => {
+        attempts++
+        throw new SomaError('tool_unavailable', 'Not now.')
+      }
+      const { engine, runId } = await runOnce(promised.patient, {}, { flaky })
+      await expect.poll(() => attempts).toBe(1)
+      await engine.stop()
+      const second = await start([promised.patient], { flaky })
+      expect(await second.engine.describe({ tenant, runId })).toMatchObject({ status: 'running' })
+      await second.engine.stop()
+      expect(attempts).toBe(1)
     })
 
     test('an activity that takes too long is aborted and fails with tool_timeout', async () => {

@@ -1,7 +1,7 @@
 import { expandPlan } from '@soma/capsule/expand-plan'
 import { problemsError } from '@soma/capsule/problem'
 import { parsePlan } from '@soma/capsule/validate-plan'
-import { SomaError } from '@soma/contracts/errors'
+import { isPassing, SomaError } from '@soma/contracts/errors'
 import type { Plan } from '@soma/contracts/project'
 import type { PlannedProject, ProjectRunInput } from '@soma/contracts/project-run'
 import { describeOperations } from '@soma/kernel/actions/operation-catalogue'
@@ -9,7 +9,7 @@ import { bodyOf, servicePrincipal } from '@soma/kernel/platform/internal-fetch'
 import type { Parts } from './parts.ts'
 
 /** Makes the plan: from a template or as supplied, filled in and checked against the operations and capsules there are. */
-export function projectPlan({ fetchAs, operations, config }: Parts) {
+export function projectPlan({ fetchAs, operations, config }: Pick<Parts, 'fetchAs' | 'operations' | 'config'>) {
   const known = describeOperations(operations.adapters)
   return async ({ source, inputs, tenant }: Pick<ProjectRunInput, 'source' | 'inputs' | 'tenant'>): Promise<PlannedProject> => {
     const fetch = fetchAs(servicePrincipal('orchestrator', tenant))
@@ -28,6 +28,8 @@ async function assertCapsulesExist(plan: Plan, fetch: typeof globalThis.fetch): 
     [...references].map(async (reference) => {
       const [name, version] = reference.split('@')
       await bodyOf(fetch(`/v1/capsules/${name}/${version}/verified`)).catch((cause) => {
+        // Whether it can run is not known then.
+        if (isPassing(cause)) throw cause
         throw new SomaError(
           'plan_invalid',
           `The plan names capsule ${reference}, which can't run: ${(cause as SomaError).message}`,

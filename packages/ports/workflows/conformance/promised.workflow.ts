@@ -26,6 +26,10 @@ export const retrying = define('retrying', async (context) => {
   return attempts
 })
 
+export const patient = define('patient', (context) =>
+  context.activity('flaky', {}, { retry: { attempts: 2, backoffMilliseconds: 3_600_000 } }),
+)
+
 export const slow = define('slow', (context) => context.activity('slow', {}, { timeoutMilliseconds: 30 }))
 
 export const fan = define('fan', (context) =>

@@ -1,10 +1,15 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { ActivityContext, ActivityFunction } from '@soma/contracts/workflow'
+import { isDatabaseAway } from '../../sql/failure.ts'
 import type { Abortable } from './abortable.ts'
 
 const DEFAULT_TIMEOUT = 10 * 60_000
 
-export type ActivityOutcome = { output: unknown } | { error: unknown }
+/**
+ * `unjudged`: the platform itself could not decide or record at present. Nothing is known of such an attempt, as of one whose process died,
+ * so it is no failure of the activity: it is made again, under the same key, until the platform can.
+ */
+export type ActivityOutcome = { output: unknown } | { error: unknown } | { unjudged: unknown }
 
 interface Attempt {
   name: string
@@ -32,10 +37,14 @@ export async function attemptActivity(activities: Readonly<Record<string, Activi
     })
     return { output: await abortable.race(work) }
   } catch (error) {
-    return { error }
+    return isPlatformAway(error) ? { unjudged: error } : { error }
   } finally {
     clearTimeout(timer)
   }
+}
+
+function isPlatformAway(error: unknown): boolean {
+  return SomaError.is(error, 'policy_unavailable') || SomaError.is(error, 'audit_unavailable') || isDatabaseAway(error)
 }
 
 function unknownActivity(name: string, known: readonly string[]): SomaError {

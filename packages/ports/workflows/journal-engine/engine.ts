@@ -28,7 +28,7 @@ export interface JournalWorkflowsOptions {
 
 /** The embedded workflow engine: replays each run's stream and goes on. One process owns all runs. */
 export async function openJournalWorkflows(options: JournalWorkflowsOptions): Promise<Workflows> {
-  const { sql, journal, onTrouble } = options
+  const { sql, journal, onTrouble = () => undefined } = options
   const index = await openRunIndex(sql, journal)
   const runs = new Map<string, LiveRun>()
   const listeners = new Set<(change: Change) => void>()
@@ -52,6 +52,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
       settleWaiters(run.tenant, run.runId, end)
       tell({ tenant: run.tenant, runId: run.runId, state: run.state, status })
     },
+    trouble: onTrouble,
     halt,
   }
 
@@ -82,7 +83,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
   /** Memory may be ahead of the record, or another process may own it: every run is let go and read again. */
   function halt(error: unknown): void {
     if (isStopping || resuming) return
-    onTrouble?.(error)
+    onTrouble(error)
     resuming = resumeWithPatience().finally(() => {
       resuming = undefined
     })
@@ -98,7 +99,7 @@ export async function openJournalWorkflows(options: JournalWorkflowsOptions): Pr
         await takeOver()
         return
       } catch (error) {
-        onTrouble?.(error)
+        onTrouble(error)
       }
     }
   }

@@ -10,6 +10,9 @@ import { asRecorded, problemOf, recordError, type StartedPayload, type StepPaylo
 /** setTimeout's longest, in milliseconds; longer waits are made of several. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
+/** Milliseconds before an attempt is made again that the platform could not judge; doubles up to the longest. */
+const ATTEMPT_AGAIN_AFTER = { first: 100, longest: 10_000 }
+
 /** What a run needs of the engine. */
 export interface Engine {
   journal: Journal
@@ -21,6 +24,8 @@ export interface Engine {
   begin(started: JournalEntry): void
   ended(run: LiveRun, end: JournalEntry): void
   changed(run: LiveRun): void
+  /** Told of what is tried again until it works. */
+  trouble(error: unknown): void
   /** The journal refused an append: memory may be ahead of the record, so every run must be read again. */
   halt(error: unknown): void
 }
@@ -257,8 +262,9 @@ export class LiveRun {
     const attempts = options.retry?.attempts ?? 1
     for (;;) {
       if (command.until !== undefined && command.attempt > 1) await this.pause(step, command.until)
-      const outcome = await this.attempt(command)
       if (this.isOver || command.dropped) return
+      const outcome = await this.attemptUntilJudged(command)
+      if (this.isOver || command.dropped || 'unjudged' in outcome) return
       if ('output' in outcome) return this.recordOutput({ step, name, label, input, output: outcome.output })
       if (command.attempt >= attempts || !isPassing(outcome.error)) {
         return this.append([{ kind: 'step.failed', payload: { step, name, label, input, error: recordError(outcome.error) } }])
@@ -283,8 +289,23 @@ export class LiveRun {
     }
   }
 
-  private pause(step: number, until: number): Promise<void> {
-    return new Promise((resolve) => this.arm(step, until, resolve))
+  /** Ends at its time, or when the step is given up. */
+  private async pause(step: number, until: number): Promise<void> {
+    const abortable = new Abortable()
+    this.attempts.set(step, abortable)
+    await abortable.race(new Promise<void>((resolve) => this.arm(step, until, resolve))).catch(() => undefined)
+    this.attempts.delete(step)
+  }
+
+  /** @returns `unjudged` only of a step that nobody waits for any more */
+  private async attemptUntilJudged(command: Command): Promise<ActivityOutcome> {
+    for (let wait = ATTEMPT_AGAIN_AFTER.first; ; wait = Math.min(wait * 2, ATTEMPT_AGAIN_AFTER.longest)) {
+      const outcome = await this.attempt(command)
+      if (!('unjudged' in outcome)) return outcome
+      this.engine.trouble(outcome.unjudged)
+      await this.pause(command.step, Date.now() + wait)
+      if (this.isOver || command.dropped) return outcome
+    }
   }
 
   private async attempt(command: Command): Promise<ActivityOutcome> {

@@ -125,6 +125,7 @@ async function performStep(
     })
     if ('output' in outcome) return outcome
     if (parked.aborted) throw ApplicationFailure.retryable('The worker stops before the activity ended.', 'Parked')
+    if ('unjudged' in outcome) throw ApplicationFailure.retryable(recordError(outcome.unjudged).message, 'Unjudged')
     return { error: recordError(outcome.error) }
   } finally {
     clearInterval(alive)
