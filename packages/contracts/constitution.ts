@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { APPROVAL_OBLIGATION } from './approval-terms.ts'
 import { API_VERSION, SemVer } from './capsule.ts'
 import { Action, Effect, PolicyInput, Verdict } from './policy.ts'
 import { Principal } from './tenant.ts'
@@ -74,7 +75,33 @@ export const Condition = z.discriminatedUnion('is', [
 ])
 export type Condition = z.infer<typeof Condition>
 
-export const Obligation = z.strictObject({ kind: z.string().min(1), value: z.unknown().optional() })
+export const Obligation = z.strictObject({
+  kind: z
+    .string()
+    .min(1)
+    .refine((kind) => kind !== APPROVAL_OBLIGATION, 'Approval is not an obligation of its own; write a rule that decides needs_approval.'),
+  value: z.unknown().optional(),
+})
+
+/** A capability's whole name: whoever approves must hold exactly this one, by whatever pattern. */
+const Capability = Pattern.refine((name) => !name.endsWith('*'), 'Name one capability, without *.')
+
+/** Who must approve, and until when. */
+export const RuleApproval = z.strictObject({
+  /** Different people who must approve. */
+  by: z.number().int().min(1).max(20).default(1),
+  /** What each of them must hold, besides `approval.decide`: one capability, or several. */
+  capability: z.union([Capability, z.array(Capability).min(1)], { error: 'A capability is a dotted name; several are a list.' }).optional(),
+  /** How long an answer is waited for. Without it, as long as the platform's setting says. */
+  expiresAfter: z
+    .string()
+    .regex(/^[1-9]\d{0,3}[mhd]$/, 'A time is a number of minutes, hours or days: 30m, 24h, 7d.')
+    .optional(),
+  /** Whether who approves must say why. Who rejects always must. */
+  reason: z.enum(['optional', 'required']).default('optional'),
+  /** Whether who asked may approve: `never`, only when `alone` (nobody else of the tenant could), or `always`. */
+  self: z.enum(['never', 'alone', 'always']).default('never'),
+})
 
 export const Decide = z.enum(['allow', 'deny', 'needs_approval', 'oblige'])
 
@@ -95,12 +122,18 @@ export const Rule = z
     decide: Decide,
     /** needs_approval only: how much it takes from the score of 1 while nobody has approved. Default 0.5. */
     weight: z.number().min(0).max(1).optional(),
+    /** needs_approval only. When several rules ask, all of them must be met. */
+    approval: RuleApproval.optional(),
     /** oblige only. */
     obligations: z.array(Obligation).min(1, 'Name at least one obligation.').optional(),
   })
   .refine((rule) => rule.weight === undefined || rule.decide === 'needs_approval', {
     path: ['weight'],
     error: 'Only a rule that decides needs_approval has a weight.',
+  })
+  .refine((rule) => rule.approval === undefined || rule.decide === 'needs_approval', {
+    path: ['approval'],
+    error: 'Only a rule that decides needs_approval says who must approve.',
   })
   .refine((rule) => (rule.obligations !== undefined) === (rule.decide === 'oblige'), {
     path: ['obligations'],

@@ -1,4 +1,5 @@
-import { type Condition, type Constitution, Decide, Obligation, type Rule, Test } from '@soma/contracts/constitution'
+import { APPROVAL_OBLIGATION, type ApprovalTerms } from '@soma/contracts/approval-terms'
+import { type Condition, type Constitution, Decide, type Rule, RuleApproval, Test } from '@soma/contracts/constitution'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
 import { Effect } from '@soma/contracts/policy'
@@ -21,7 +22,7 @@ const CompiledRule = z.strictObject({
   capabilities: z.array(z.string()).min(1),
   when: z.array(CompiledCondition),
   weight: z.number().min(0).max(1).optional(),
-  obligations: z.array(Obligation).optional(),
+  obligations: z.array(z.strictObject({ kind: z.string(), value: z.unknown().optional() })).optional(),
 })
 
 /** What `policies/decision.rego` reads as `data`: the rules by the pattern and the effect they apply to. */
@@ -94,8 +95,26 @@ function compileRule(rule: Rule): z.infer<typeof CompiledRule> {
     decide: rule.decide,
     capabilities: rule.applies.capabilities,
     when: rule.when.map(compileCondition),
-    ...(rule.decide === 'needs_approval' && { weight: rule.weight ?? 0.5 }),
+    ...(rule.decide === 'needs_approval' && {
+      weight: rule.weight ?? 0.5,
+      obligations: [{ kind: APPROVAL_OBLIGATION, value: compileApproval(rule.approval) }],
+    }),
     ...(rule.obligations && { obligations: rule.obligations }),
+  }
+}
+
+/** In seconds. */
+const UNITS: Record<string, number> = { m: 60, h: 3600, d: 86_400 }
+
+/** Carried to the decision as an obligation: whatever goes ahead after this rule asked must have been approved on its terms. */
+function compileApproval(approval: Rule['approval']): ApprovalTerms {
+  const { by, capability, expiresAfter, reason, self } = RuleApproval.parse(approval ?? {})
+  return {
+    by,
+    capabilities: [capability ?? []].flat(),
+    ...(expiresAfter && { expiresAfterSeconds: Number.parseInt(expiresAfter, 10) * (UNITS[expiresAfter.slice(-1)] as number) }),
+    reasonRequired: reason === 'required',
+    self,
   }
 }
 

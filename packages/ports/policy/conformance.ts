@@ -145,6 +145,25 @@ export function policyConformance(driver: string, open: () => Promise<Policy>): 
       expect((await decide([ask('one', 0)])).score).toBe(1)
     })
 
+    test('who must approve comes with the question, from every rule that asks, and with the answer once it is given', async () => {
+      const rules = [
+        rule('ask', 'needs_approval'),
+        rule('ask-two', 'needs_approval', {
+          approval: { by: 2, capability: ['release.approve'], expiresAfter: '36h', reason: 'required', self: 'alone' },
+        }),
+      ]
+      const value = [
+        { by: 1, capabilities: [], reasonRequired: false, self: 'never' },
+        { by: 2, capabilities: ['release.approve'], expiresAfterSeconds: 129_600, reasonRequired: true, self: 'alone' },
+      ]
+      for (const approvals of [[], ['approval-1']]) {
+        const { verdict, obligations } = await decide(rules, { context: { approvals } })
+        expect(verdict).toBe(approvals.length === 0 ? 'needs_approval' : 'allow')
+        expect(obligations).toHaveLength(2)
+        expect(obligations).toEqual(expect.arrayContaining(value.map((terms) => ({ kind: 'approval', value: terms }))))
+      }
+    })
+
     test('obligations come with whatever goes ahead, not with a denial', async () => {
       const oblige = rule('log-it', 'oblige', { obligations: [{ kind: 'record', value: { days: 30 } }, { kind: 'tell' }] })
       expect((await decide([oblige, rule('may', 'allow')])).obligations).toEqual([

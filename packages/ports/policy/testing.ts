@@ -39,7 +39,11 @@ const condition = fc.oneof(
 const effect = fc.constantFrom('read' as const, 'write' as const, 'destructive' as const)
 const decision = fc.oneof(
   fc.record({ decide: fc.constantFrom('allow', 'allow', 'deny') }),
-  fc.record({ decide: fc.constant('needs_approval'), weight: fc.option(fc.constantFrom(0, 0.25, 0.5, 1), { nil: undefined }) }),
+  fc.record({
+    decide: fc.constant('needs_approval'),
+    weight: fc.option(fc.constantFrom(0, 0.25, 0.5, 1), { nil: undefined }),
+    approval: fc.option(fc.constantFrom({ by: 2, capability: 'a.b' }, { expiresAfter: '24h', reason: 'required' }), { nil: undefined }),
+  }),
   fc.record({ decide: fc.constant('oblige'), obligations: fc.constant([{ kind: 'record' }]) }),
 )
 const rule = fc
