@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['{apps,services,tools,packages,capsules,policies,scripts,stack}/**/*.test.ts'],
+    include: ['{apps,services,tools,packages,capsules,policies,scripts,stack,test}/**/*.test.ts'],
     exclude: [...configDefaults.exclude, '**/*.stack.test.ts'],
     globalSetup: ['test/postgres.setup.ts'],
     testTimeout: 60_000,

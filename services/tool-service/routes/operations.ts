@@ -14,10 +14,12 @@ interface Parts extends Pick<ServiceContext, 'folder'> {
   kill: KillSwitches
   operations: Operations
   performAction: PerformAction
+  /** For agents, whose calls carry the labels of what their run has read. */
+  performAgentAction: PerformAction
   catalogue: readonly OperationDescription[]
 }
 
-export function operationRoutes(app: ServiceApp, { operations, performAction, catalogue, folder, kill }: Parts): void {
+export function operationRoutes(app: ServiceApp, { operations, performAction, performAgentAction, catalogue, folder, kill }: Parts): void {
   app.get(
     '/v1/operations',
     {
@@ -59,17 +61,19 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, ca
       },
     },
     async (request) => {
-      const { tenant } = request.principal
+      const { tenant, kind, run } = request.principal
+      const isAgent = kind === 'agent'
       // A run is held until the switch is lifted; who calls by the API is told at once.
       kill.assertRunning({ tenant, tool: request.params.operation })
       const key = request.idempotencyKey
-      const workspace = join(await folder('workspaces'), tenant, 'calls')
+      const workspace = join(await folder('workspaces'), tenant, (isAgent && run) || 'calls')
       await mkdir(workspace, { recursive: true })
       const gone = new AbortController()
       request.raw.once('close', () => {
         if (request.raw.destroyed && !request.raw.complete) gone.abort(new SomaError('cancelled', 'The caller left.'))
       })
-      return performAction({
+      const perform = isAgent ? performAgentAction : performAction
+      return perform({
         operation: request.params.operation,
         input: request.body.input,
         principal: request.principal,
