@@ -2,6 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Decision, Effect } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { FastifyRequest, RouteOptions } from 'fastify'
+import { type RunLabels, UNTRUSTED } from '../actions/run-labels.ts'
 import type { GateRequest } from '../gate/gate-request.ts'
 
 /** What a route does, as the gate is asked about it. */
@@ -13,6 +14,11 @@ export interface RouteAction {
   effect: Effect
   /** Answers anybody, without credentials and without the gate. */
   public?: true
+  /**
+   * Nothing in its answer was written outside the platform, or what was is labelled by the handler. Whatever else an agent is shown
+   * marks its run as one that has read untrusted data.
+   */
+  answersOwnWords?: true
   /** Facts about what it acts on, for rules; the path's parameters by default. */
   resource?(request: FastifyRequest): Record<string, unknown>
 }
@@ -45,11 +51,21 @@ export function actionOf(route: Pick<RouteOptions, 'method' | 'url' | 'config'>)
 }
 
 /** Asks the gate about a request. Anything but a clear yes is a no. */
-export async function passGate(gate: HttpGate, action: RouteAction, principal: Principal, request: FastifyRequest): Promise<Decision> {
+export async function passGate(
+  { gate, runLabels }: { gate: HttpGate; runLabels: RunLabels },
+  action: RouteAction,
+  principal: Principal,
+  request: FastifyRequest,
+): Promise<Decision> {
   const { name, capability, effect } = action
+  const isAgent = principal.kind === 'agent'
+  const context = isAgent ? { run: principal.run, labels: await runLabels.of(principal) } : {}
   const resource = action.resource?.(request) ?? (request.params as Record<string, unknown>)
-  const decision = await gate({ principal, action: { name, capability, effect, resource: { ...resource } }, context: {} })
-  if (decision.verdict === 'allow') return decision
+  const decision = await gate({ principal, action: { name, capability, effect, resource: { ...resource } }, context })
+  if (decision.verdict === 'allow') {
+    if (isAgent && !action.answersOwnWords) await runLabels.add(principal, [UNTRUSTED], name)
+    return decision
+  }
   throw new SomaError('policy_denied', `Policy did not allow ${name}.`, {
     action: name,
     verdict: decision.verdict,

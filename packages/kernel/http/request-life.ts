@@ -2,6 +2,7 @@ import { context as activeContext, type Context, type Span, SpanStatusCode } fro
 import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { RunLabels } from '../actions/run-labels.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { TENANT_ATTRIBUTE, type Tracing, traceparentOf } from '../telemetry/tracing.ts'
 import { type HttpGate, passGate } from './action.ts'
@@ -53,7 +54,7 @@ export function isAuthenticated(request: FastifyRequest): boolean {
  */
 export function addRequestLife(
   app: FastifyInstance,
-  parts: { authenticate: Authenticate; gate: HttpGate; metrics: Metrics; tracing: Tracing },
+  parts: { authenticate: Authenticate; gate: HttpGate; runLabels: RunLabels; metrics: Metrics; tracing: Tracing },
 ): void {
   app.decorateRequest('life', undefined)
   app.decorateRequest('principal', { getter: requestPrincipal })
@@ -88,7 +89,7 @@ export function addRequestLife(
     if (request.is404 || isPublic(request)) return
     const { action } = request.routeOptions.config
     if (!action) throw new SomaError('forbidden', 'The route does not say what it does, so it is not served.')
-    await passGate(parts.gate, action, principalOf(request), request)
+    await passGate(parts, action, principalOf(request), request)
     if (request.ws) end(request, 101, reply)
   })
 

@@ -7,6 +7,7 @@ import websocket from '@fastify/websocket'
 import { SomaError } from '@soma/contracts/errors'
 import fastify, { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { RunLabels } from '../actions/run-labels.ts'
 import type { Config } from '../config/schema.ts'
 import { listen } from '../lifecycle/listen.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -31,6 +32,8 @@ export interface ServerParts {
   contextFor(service: Service): ServiceContext & Needs
   authenticate: Authenticate
   gate: HttpGate
+  /** What agents have read, which goes with their requests. */
+  runLabels: RunLabels
   telemetry: { metrics: Metrics; tracing: Tracing }
   logger: FastifyBaseLogger
   idempotency: IdempotencyStore
@@ -70,7 +73,7 @@ export async function createServer(parts: ServerParts): Promise<Server> {
     routes.push({ url: route.url, methods: [route.method].flat() })
   })
   app.setErrorHandler(answerProblem)
-  addRequestLife(app, { authenticate: parts.authenticate, gate: parts.gate, ...telemetry })
+  addRequestLife(app, { ...parts, ...telemetry })
   await addProtection(app, config)
   // The gateway is the one door: what it does not serve itself, it sends on.
   addNotFound(app, routes, services.some(({ name }) => name === 'gateway-api') ? config.peerUrl : undefined)

@@ -8,6 +8,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Operations } from '../actions/operations.ts'
 import type { PerformAction } from '../actions/perform-action.ts'
+import type { RunLabels } from '../actions/run-labels.ts'
 import type { Approvals } from '../approvals/approvals.ts'
 import type { TokenIssuer } from '../auth/tokens.ts'
 import type { Budgets } from '../budgets/budgets.ts'
@@ -31,6 +32,7 @@ export interface Needs extends Ports {
   gate: Gate
   operations: Operations
   performAction: PerformAction
+  runLabels: RunLabels
   ledger: Ledger
   keys: Keys
   tokens: TokenIssuer

@@ -53,6 +53,7 @@ export async function openTestServer(
     contextFor: () => ({ ...context, ...options.needs }) as ServiceContext & Needs,
     authenticate: trustingAuthenticate,
     gate: async () => ALLOWED,
+    runLabels: { of: async () => [], add: async () => undefined },
     idempotency: NO_STORE,
     ...options,
     config,

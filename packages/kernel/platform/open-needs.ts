@@ -1,6 +1,7 @@
 import type { Adapter } from '@soma/contracts/operation'
 import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
+import { createRunLabels } from '../actions/run-labels.ts'
 import { openApprovals } from '../approvals/approvals.ts'
 import { createTokenIssuer } from '../auth/tokens.ts'
 import { openBudgets } from '../budgets/budgets.ts'
@@ -41,7 +42,7 @@ export interface OpenNeedsOptions {
  */
 export async function openNeeds(
   options: OpenNeedsOptions,
-): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens' | 'dependencies'>> {
+): Promise<Partial<Needs> & Pick<Needs, 'sql' | 'journal' | 'gate' | 'kill' | 'keys' | 'tokens' | 'runLabels' | 'dependencies'>> {
   const { config, data, lifecycle } = options
   const { metrics } = options.telemetry
   const sql = await openSql(config, data.path)
@@ -80,8 +81,9 @@ export async function openNeeds(
     keys.signingKey('ledger'),
   ])
   showStandstills(sql, metrics)
+  const runLabels = createRunLabels(journal)
   const ledger = createLedger({ journal, sql, key: ledgerKey })
-  const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger, dependencies }
+  const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger, runLabels, dependencies }
   return { ...always, ...(await openWanted(always, ground, options)) }
 }
 

@@ -111,6 +111,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
     }),
     authenticate,
     gate: (request) => needs.gate.pass(request),
+    runLabels: needs.runLabels,
     telemetry: { metrics, tracing },
     logger,
     idempotency: await createIdempotencyStore(needs.sql),

@@ -20,7 +20,10 @@ export function tokenRoutes(app: ServiceApp, { tokens, config }: { tokens: Token
   app.post(
     '/v1/tokens',
     {
-      config: { action: { name: 'http.tokens.issue', capability: 'token.issue', effect: 'write' }, idempotency: false },
+      config: {
+        action: { name: 'http.tokens.issue', capability: 'token.issue', effect: 'write', answersOwnWords: true },
+        idempotency: false,
+      },
       schema: {
         summary: 'Exchange credentials for a short-lived token with no more than their capabilities',
         body: z.strictObject({
@@ -41,7 +44,7 @@ export function tokenRoutes(app: ServiceApp, { tokens, config }: { tokens: Token
   app.get(
     '/v1/me',
     {
-      config: { action: { name: 'http.me.read', capability: 'me.read', effect: 'read' } },
+      config: { action: { name: 'http.me.read', capability: 'me.read', effect: 'read', answersOwnWords: true } },
       schema: { summary: 'Who the credentials stand for', response: { 200: Principal } },
     },
     async (request) => request.principal,

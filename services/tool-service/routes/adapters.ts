@@ -8,7 +8,7 @@ export function adapterRoutes(app: ServiceApp, operations: Operations): void {
   app.get(
     '/v1/adapters',
     {
-      config: { action: { name: 'http.adapters.list', capability: 'tool.read', effect: 'read' } },
+      config: { action: { name: 'http.adapters.list', capability: 'tool.read', effect: 'read', answersOwnWords: true } },
       schema: {
         summary: 'Tool adapters, and whether each has what it needs on this machine',
         response: {

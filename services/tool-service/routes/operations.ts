@@ -23,7 +23,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
   app.get(
     '/v1/operations',
     {
-      config: { action: { name: 'http.operations.list', capability: 'tool.read', effect: 'read' } },
+      config: { action: { name: 'http.operations.list', capability: 'tool.read', effect: 'read', answersOwnWords: true } },
       schema: {
         summary: 'Operations of the adapters with their schemas',
         querystring: z.object({ adapter: z.string().optional() }),
@@ -36,7 +36,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
   app.get(
     '/v1/operations/:operation',
     {
-      config: { action: { name: 'http.operations.read', capability: 'tool.read', effect: 'read' } },
+      config: { action: { name: 'http.operations.read', capability: 'tool.read', effect: 'read', answersOwnWords: true } },
       schema: { summary: 'One operation', params: z.object({ operation: z.string() }), response: { 200: OperationDescription } },
     },
     async (request) => {
@@ -49,7 +49,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
     '/v1/operations/:operation/execute',
     {
       // Decided about as a request here, and as the tool call it is on the road of the action.
-      config: { action: { name: 'http.operations.execute', capability: 'tool.call', effect: 'write' } },
+      config: { action: { name: 'http.operations.execute', capability: 'tool.call', effect: 'write', answersOwnWords: true } },
       schema: {
         summary: 'Call an operation',
         params: z.object({ operation: z.string() }),
