@@ -1,10 +1,9 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { type Constitution, Rule } from '@soma/contracts/constitution'
 import { createAuthenticate } from '@soma/kernel/auth/authenticate'
-import { createTokenIssuer, trustPlatform } from '@soma/kernel/auth/tokens'
-import { createTokenVerifier } from '@soma/kernel/auth/verify-token'
+import { openTokens } from '@soma/kernel/auth/open-tokens'
 import { Config } from '@soma/kernel/config/schema'
 import { createDecisionLog } from '@soma/kernel/gate/decision-log'
 import { createGate } from '@soma/kernel/gate/gate'
@@ -20,6 +19,7 @@ import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import { parseConstitution } from '@soma/ports/policy/check'
 import { compileConstitution } from '@soma/ports/policy/compile'
 import { openWasmPolicy } from '@soma/ports/policy/wasm'
+import { openPostgresSecrets } from '@soma/ports/secrets/postgres'
 import { openPostgres } from '@soma/ports/sql/postgres'
 import { z } from 'zod'
 import { type Connection, memory, parametersOfChild, serve } from '../child.ts'
@@ -56,8 +56,8 @@ const data = compileConstitution([base, overlay])
 const decisions = createDecisionLog(journal)
 const gate = createGate({ policy, source: { read: async () => data }, kill, decisions })
 
-const { privateKey } = generateKeyPairSync('ed25519')
-const tokens = await createTokenIssuer({ privateKey })
+const secrets = await openPostgresSecrets(sql, { masterKey: randomBytes(32) })
+const tokens = await openTokens({ config, sql, secrets, broadcast })
 const { audience } = config.auth
 const telemetry = {
   metrics: createMetrics(),
@@ -102,7 +102,7 @@ const server = await createServer({
   contextFor: () => context as ServiceContext & Needs,
   authenticate: createAuthenticate({
     apiKey: () => Promise.reject(new Error('The benchmark shows tokens.')),
-    token: createTokenVerifier([trustPlatform(tokens)], audience),
+    token: async (token) => (await tokens.verify(token)).principal,
   }),
   async gate(request) {
     const before = performance.now()
@@ -139,6 +139,8 @@ serve(methods, async () => {
   await server.close()
   await decisions.flush()
   await kill.close()
+  await tokens.close()
+  await secrets.close()
   await policy.close()
   await broadcast.close()
   await journal.close()

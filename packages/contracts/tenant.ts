@@ -19,6 +19,12 @@ export const Principal = z.object({
   mfa: z.boolean().optional(),
   /** When that factor was shown, in seconds since 1970. Absent: nobody said. */
   mfaAt: z.number().int().optional(),
+  /** The run that an agent's token is bound to: what the agent has read there decides what it may still cause. */
+  run: z.string().optional(),
+  /** Whom an agent acts for: the principal that started its run. What shuts that one out stops the agent too. */
+  onBehalfOf: z.string().optional(),
+  /** The session of a person that the token belongs to, and with which it ends. */
+  session: z.string().optional(),
 })
 export type Principal = z.infer<typeof Principal>
 
@@ -30,6 +36,6 @@ export function covers(patterns: readonly string[], capability: string): boolean
 }
 
 /** True when the principal has the capability: own grants ∩ every limit it acts within. */
-export function holds(principal: Principal, capability: string): boolean {
+export function holds(principal: Pick<Principal, 'capabilities' | 'within'>, capability: string): boolean {
   return covers(principal.capabilities, capability) && principal.within.every((limit) => covers(limit, capability))
 }

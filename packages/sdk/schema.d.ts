@@ -226,6 +226,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokens/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Is a token good, and for whom? */
+        post: operations["http.tokens.verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a token: refused in every process within five seconds
+         * @description Who has the capability token.admin revokes also tokens of others. A token that is no longer good is left as it is.
+         */
+        post: operations["http.tokens.revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign tokens with a new key; the old one is taken until its last token has expired */
+        post: operations["http.tokens.rotate_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me": {
         parameters: {
             query?: never;
@@ -1518,6 +1572,7 @@ export interface operations {
                 "application/json": {
                     /** @description Limits the token further */
                     capabilities?: string[];
+                    /** @description An agent’s token is good for 300 at the most */
                     ttlSeconds?: number;
                 };
             };
@@ -1535,6 +1590,125 @@ export interface operations {
                     "application/json": {
                         token: string;
                         expiresInSeconds: number;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.tokens.verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description False for a token that is expired, revoked, forged, or of another tenant */
+                        active: boolean;
+                        principal?: {
+                            /** @description Stable id: user:…, key:…, agent:… */
+                            id: string;
+                            /** @enum {string} */
+                            kind: "user" | "service" | "agent";
+                            tenant: string;
+                            capabilities: string[];
+                            /** @default [] */
+                            within: string[][];
+                            mfa?: boolean;
+                            mfaAt?: number;
+                            run?: string;
+                            onBehalfOf?: string;
+                            session?: string;
+                        };
+                        /** @description By which it can be revoked */
+                        id?: string;
+                        expiresAt?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.tokens.revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        revoked: boolean;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.tokens.rotate_key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description Refuse every token of the old keys at once
+                     * @default false
+                     */
+                    distrustOld?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        kid: string;
                     };
                 };
             };
@@ -1570,6 +1744,9 @@ export interface operations {
                         within: string[][];
                         mfa?: boolean;
                         mfaAt?: number;
+                        run?: string;
+                        onBehalfOf?: string;
+                        session?: string;
                     };
                 };
             };
@@ -1927,6 +2104,9 @@ export interface operations {
                         within?: string[][];
                         mfa?: boolean;
                         mfaAt?: number;
+                        run?: string;
+                        onBehalfOf?: string;
+                        session?: string;
                     };
                     action: {
                         /** @description Dotted name: tool.git.log, deliverable.start, http.projects.create */

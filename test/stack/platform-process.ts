@@ -28,7 +28,9 @@ export async function openPlatformProcesses(shared: Record<string, string> = {},
   const sql = await openTestSql()
   const { user, password, host, port, database } = sql.connection
   const env = {
-    SOMA_SQL_URL: `postgres://${user}:${password}@${databaseAt ?? `${host}:${port}`}/${database}`,
+    SOMA_SQL_URL: databaseAt
+      ? `postgres://${user}:${password}@${databaseAt}/${database}`
+      : `postgres://${user}:${password}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
     SOMA_MASTER_KEY: randomBytes(32).toString('base64'),
     ...shared,
   }

@@ -33,7 +33,8 @@ export function principalOf(claims: JWTPayload, auth: AuthConfig): Principal | u
     tenant: named('tenant') ?? auth.defaultTenant,
     capabilities: [...new Set([...words(named('roles')).flatMap((role) => capabilitiesOf(role, auth)), ...words(named('capabilities'))])],
     within: [],
-    ...(hasSecondFactor(claims, auth) ? { mfa: true } : {}),
+    ...secondFactorOf(claims, auth),
+    ...(typeof claims.sid === 'string' ? { session: claims.sid } : {}),
   })
   return principal.success && ID.test(principal.data.id) ? principal.data : undefined
 }
@@ -50,9 +51,11 @@ function capabilitiesOf(role: string, { roles }: AuthConfig): string[] {
   return Object.hasOwn(roles, role) ? (roles[role] as string[]) : []
 }
 
-/** RFC 8176 (amr) and OpenID Connect Core 1.0, section 2 (acr). */
-function hasSecondFactor({ amr, acr }: JWTPayload, { mfa }: AuthConfig): boolean {
-  return words(amr).some((method) => mfa.amr.includes(method)) || (typeof acr === 'string' && mfa.acr.includes(acr))
+/** RFC 8176 (amr) and OpenID Connect Core 1.0, section 2 (acr). That it was shown at `auth_time` is the latest that an issuer says. */
+function secondFactorOf({ amr, acr, auth_time }: JWTPayload, { mfa }: AuthConfig): Pick<Principal, 'mfa' | 'mfaAt'> {
+  const wasShown = words(amr).some((method) => mfa.amr.includes(method)) || (typeof acr === 'string' && mfa.acr.includes(acr))
+  if (!wasShown) return {}
+  return typeof auth_time === 'number' ? { mfa: true, mfaAt: Math.floor(auth_time) } : { mfa: true }
 }
 
 /** The claim of that name, or one within an object: some issuers name claims by URLs, which hold dots themselves. */

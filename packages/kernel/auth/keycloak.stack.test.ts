@@ -10,6 +10,7 @@ import { openTestServer } from '../http/testing.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { checkIssuer } from './check-issuer.ts'
 import { openPerson, openTestRealm, PASSWORD, type Person, type TestRealm } from './testing.ts'
+import { fixedTokenKey } from './token-keys.ts'
 import { createTokenIssuer } from './tokens.ts'
 import { trustedIssuers } from './trusted-issuers.ts'
 import { createTokenVerifier } from './verify-token.ts'
@@ -34,7 +35,7 @@ describe('identity: keycloak', () => {
   let config: Config
   let server: Server
   let url: string
-  const platform = generateKeyPairSync('ed25519')
+  const platform = generateKeyPairSync('ed25519').privateKey
 
   beforeAll(async () => {
     realm = await openTestRealm()
@@ -48,12 +49,14 @@ describe('identity: keycloak', () => {
         clockToleranceSeconds: 1,
       },
     })
-    const tokens = await createTokenIssuer(platform)
+    const verify = createTokenVerifier(trustedIssuers(config, await fixedTokenKey(platform)), config.auth.audience, {
+      assertGood: async () => undefined,
+    })
     server = await openTestServer([echo], {
       config,
       authenticate: createAuthenticate({
         apiKey: () => Promise.reject(new Error('No key is shown here.')),
-        token: createTokenVerifier(trustedIssuers(config, tokens), config.auth.audience),
+        token: async (token) => (await verify(token)).principal,
       }),
     })
     url = await server.listen()
@@ -218,7 +221,7 @@ describe('identity: keycloak', () => {
     })
 
     test('the platform’s own tokens count beside those of the issuer', async () => {
-      const { issue } = await createTokenIssuer(platform)
+      const { issue } = createTokenIssuer(await fixedTokenKey(platform))
       const own = { id: 'service:gate', kind: 'service', tenant: 'acme', capabilities: ['*'], within: [] } as const
       const token = await issue({ ...own, capabilities: ['*'], within: [] }, { audience: config.auth.audience, ttlSeconds: 60 })
       expect(await principalOf(token)).toEqual(own)

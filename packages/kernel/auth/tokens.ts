@@ -1,7 +1,7 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
-import { SomaError } from '@soma/contracts/errors'
+import { randomUUID } from 'node:crypto'
 import { Principal } from '@soma/contracts/tenant'
-import { calculateJwkThumbprint, createLocalJWKSet, exportJWK, type JSONWebKeySet, SignJWT } from 'jose'
+import { type JSONWebKeySet, SignJWT } from 'jose'
+import type { TokenKeys } from './token-keys.ts'
 import type { TrustedIssuer } from './verify-token.ts'
 
 /** Issuer (iss) of the platform's own tokens. It is no URL, so no issuer of OpenID Connect is called the same. */
@@ -10,37 +10,39 @@ const PLATFORM_ISSUER = 'soma'
 export interface TokenIssuer {
   /** A token for the principal, to be shown to `audience` for `ttlSeconds`. */
   issue(principal: Principal, options: { audience: string; ttlSeconds: number }): Promise<string>
-  /** The public key, for whoever verifies. */
-  jwks: JSONWebKeySet
+  /** The public keys, for whoever verifies. */
+  jwks(): JSONWebKeySet
 }
 
-/** Signs tokens with the platform's Ed25519 key. Its id is its thumbprint (RFC 7638), so a new key has a new id. */
-export async function createTokenIssuer({ privateKey }: { privateKey: KeyObject }): Promise<TokenIssuer> {
-  if (privateKey.asymmetricKeyType !== 'ed25519')
-    throw new SomaError('invalid_input', `Tokens are signed with an Ed25519 key, not ${privateKey.asymmetricKeyType}.`)
-  const jwk = await exportJWK(createPublicKey(privateKey))
-  const kid = await calculateJwkThumbprint(jwk)
+/** Signs the platform's tokens. Each has an id (jti) by which it can be revoked. */
+export function createTokenIssuer(keys: TokenKeys): TokenIssuer {
   return {
-    issue: ({ id, ...claims }, { audience, ttlSeconds }) =>
-      new SignJWT({ ...claims })
-        .setProtectedHeader({ alg: 'EdDSA', kid, typ: 'JWT' })
-        .setIssuer(PLATFORM_ISSUER)
-        .setSubject(id)
-        .setAudience(audience)
-        .setIssuedAt()
-        .setExpirationTime(`${ttlSeconds}s`)
-        .sign(privateKey),
-    jwks: { keys: [{ ...jwk, kid, alg: 'EdDSA', use: 'sig' }] },
+    issue({ id, session, ...claims }, { audience, ttlSeconds }) {
+      const { kid, privateKey } = keys.signing()
+      const now = Date.now() / 1000
+      return (
+        new SignJWT({ ...claims, ...(session === undefined ? {} : { sid: session }) })
+          .setProtectedHeader({ alg: 'EdDSA', kid, typ: 'JWT' })
+          .setIssuer(PLATFORM_ISSUER)
+          .setSubject(id)
+          .setAudience(audience)
+          .setJti(randomUUID())
+          // To the millisecond (RFC 7519, section 2), so that one can tell a token from before a revocation from one after it.
+          .setIssuedAt(now)
+          .setExpirationTime(Math.ceil(now + ttlSeconds))
+          .sign(privateKey)
+      )
+    },
+    jwks: keys.jwks,
   }
 }
 
 /** The platform itself as an issuer whose tokens are accepted: they say the principal as it is. */
-export function trustPlatform({ jwks }: Pick<TokenIssuer, 'jwks'>): TrustedIssuer {
+export function trustPlatform({ find }: Pick<TokenKeys, 'find'>): TrustedIssuer {
   return {
     issuer: PLATFORM_ISSUER,
-    findKey: createLocalJWKSet(jwks),
+    findKey: find,
     clockToleranceSeconds: 30,
-    principalOf: ({ sub, kind, tenant, capabilities, within, mfa }) =>
-      Principal.safeParse({ id: sub, kind, tenant, capabilities, within, mfa }).data,
+    principalOf: ({ sub, sid, ...claims }) => Principal.safeParse({ ...claims, id: sub, session: sid }).data,
   }
 }

@@ -1,6 +1,8 @@
 import { SomaError } from '@soma/contracts/errors'
+import { sha256 } from '@soma/contracts/journal'
 import type { Principal } from '@soma/contracts/tenant'
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import type { Revocations } from './revocations.ts'
 
 /**
  * Signatures that are taken, all by a key pair. Symmetric ones are not: whoever could check a token could then make one, and the
@@ -20,29 +22,48 @@ export interface TrustedIssuer {
   principalOf(claims: JWTPayload): Principal | undefined
 }
 
+/** What a genuine token says. */
+export interface VerifiedToken {
+  principal: Principal
+  claims: JWTPayload
+  /** By which it is revoked. */
+  id: string
+}
+
+export type VerifyToken = (token: string) => Promise<VerifiedToken>
+
 /**
  * Verifies tokens of these issuers.
- * @returns a function that gives the token's principal, and throws `unauthenticated`, or `dependency_unavailable` when the issuer's
- *   keys can't be fetched
+ * @returns a function that throws `unauthenticated`, or `dependency_unavailable` when the issuer's keys can't be fetched or nobody can
+ *   tell whether the token was revoked
  */
-export function createTokenVerifier(issuers: readonly TrustedIssuer[], audience: string): (token: string) => Promise<Principal> {
+export function createTokenVerifier(
+  issuers: readonly TrustedIssuer[],
+  audience: string,
+  revocations: Pick<Revocations, 'assertGood'>,
+): VerifyToken {
   return async (token) => {
-    try {
-      const { findKey, clockToleranceSeconds, principalOf, issuer } = issuerOf(token, issuers)
-      const { payload } = await jwtVerify(token, findKey, {
-        issuer,
-        audience,
-        algorithms: ALGORITHMS,
-        clockTolerance: clockToleranceSeconds,
-        requiredClaims: ['sub', 'exp'],
-      })
-      const principal = principalOf(payload)
-      if (principal) return principal
-    } catch (error) {
+    const { principal, claims } = await verifySignature(token, issuers, audience).catch((error) => {
       throw explain(error)
-    }
-    throw refused('The token does not say for which tenant, with which capabilities it speaks.')
+    })
+    if (!principal) throw refused('The token does not say for which tenant, with which capabilities it speaks.')
+    const id = claims.jti ?? sha256(token)
+    const { tenant, session, onBehalfOf } = principal
+    await revocations.assertGood({ tenant, id, principal: principal.id, session, onBehalfOf, issuedAt: claims.iat })
+    return { principal, claims, id }
   }
+}
+
+async function verifySignature(token: string, issuers: readonly TrustedIssuer[], audience: string) {
+  const { findKey, clockToleranceSeconds, principalOf, issuer } = issuerOf(token, issuers)
+  const { payload } = await jwtVerify(token, findKey, {
+    issuer,
+    audience,
+    algorithms: ALGORITHMS,
+    clockTolerance: clockToleranceSeconds,
+    requiredClaims: ['sub', 'exp'],
+  })
+  return { principal: principalOf(payload), claims: payload }
 }
 
 /** By what the token says of itself; whether that is true, the issuer's key tells afterwards. */

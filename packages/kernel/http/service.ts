@@ -10,7 +10,7 @@ import type { Operations } from '../actions/operations.ts'
 import type { PerformAction } from '../actions/perform-action.ts'
 import type { RunLabels } from '../actions/run-labels.ts'
 import type { Approvals } from '../approvals/approvals.ts'
-import type { TokenIssuer } from '../auth/tokens.ts'
+import type { Tokens } from '../auth/open-tokens.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Gate } from '../gate/gate.ts'
@@ -35,7 +35,7 @@ export interface Needs extends Ports {
   runLabels: RunLabels
   ledger: Ledger
   keys: Keys
-  tokens: TokenIssuer
+  tokens: Tokens
   /** What this process opened, and whether it answers. */
   dependencies: readonly Dependency[]
 }

@@ -29,7 +29,7 @@ test('a key is the same after a restart, and another for every purpose', async (
   const first = await createKeys(secrets).signingKey('ledger')
   const restarted = createKeys(secrets)
   expect((await restarted.signingKey('ledger')).id).toBe(first.id)
-  expect((await restarted.signingKey('tokens')).id).not.toBe(first.id)
+  expect((await restarted.signingKey('capsules')).id).not.toBe(first.id)
 })
 
 test('processes that start together agree on one key, then and after every restart', async () => {

@@ -6,7 +6,7 @@ import type { Secrets } from '@soma/ports/secrets/port'
 const PLATFORM = 'platform'
 
 /** What keys are for. One is never used for another purpose. */
-export type KeyPurpose = 'ledger' | 'tokens' | 'capsules' | 'constitution'
+export type KeyPurpose = 'ledger' | 'capsules' | 'constitution'
 
 export interface SigningKey {
   /** First 16 hex digits of the sha-256 of the public key's DER. */

@@ -3,7 +3,7 @@ import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
 import { createRunLabels } from '../actions/run-labels.ts'
 import { openApprovals } from '../approvals/approvals.ts'
-import { createTokenIssuer } from '../auth/tokens.ts'
+import { openTokens } from '../auth/open-tokens.ts'
 import { openBudgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
 import { createEgress } from '../egress/egress.ts'
@@ -77,9 +77,10 @@ export async function openNeeds(
   const [budgets, approvals, tokens, ledgerKey] = await Promise.all([
     openBudgets(sql).then((opened) => measureBudgets(opened, metrics)),
     openApprovals({ sql, journal }),
-    keys.signingKey('tokens').then(({ privateKey }) => createTokenIssuer({ privateKey })),
+    openTokens({ config, sql, secrets, broadcast }),
     keys.signingKey('ledger'),
   ])
+  lifecycle.onStop('tokens', () => tokens.close())
   showStandstills(sql, metrics)
   const runLabels = createRunLabels(journal)
   const ledger = createLedger({ journal, sql, key: ledgerKey })

@@ -3,8 +3,6 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Adapter } from '@soma/contracts/operation'
 import { verifyApiKey } from '../auth/api-keys.ts'
 import { createAuthenticate } from '../auth/authenticate.ts'
-import { trustedIssuers } from '../auth/trusted-issuers.ts'
-import { createTokenVerifier } from '../auth/verify-token.ts'
 import type { Config } from '../config/schema.ts'
 import { POLICY_BUNDLE } from '../gate/gate.ts'
 import { createIdempotencyStore } from '../http/idempotency.ts'
@@ -92,7 +90,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
 
   const authenticate = createAuthenticate({
     apiKey: (key) => verifyApiKey(needs.sql, key),
-    token: createTokenVerifier(trustedIssuers(config, needs.tokens), config.auth.audience),
+    token: async (token) => (await needs.tokens.verify(token)).principal,
   })
   const stoppers: { name: string; stop: () => Promise<void> }[] = []
   server = await createServer({

@@ -1,0 +1,32 @@
+import type { Broadcast } from '@soma/ports/broadcast/port'
+import type { Secrets } from '@soma/ports/secrets/port'
+import type { Sql } from '@soma/ports/sql/port'
+import type { Config } from '../config/schema.ts'
+import { openRevocations, type Revocations } from './revocations.ts'
+import { openTokenKeys, type SharedTokenKeys } from './token-keys.ts'
+import { createTokenIssuer, type TokenIssuer } from './tokens.ts'
+import { trustedIssuers } from './trusted-issuers.ts'
+import { createTokenVerifier, type VerifyToken } from './verify-token.ts'
+
+/** Everything about tokens that a process needs: issuing, verifying, revoking. */
+export interface Tokens extends TokenIssuer {
+  /** Of the platform, and of the issuer that people sign in at. */
+  verify: VerifyToken
+  revocations: Revocations
+  rotateKey: SharedTokenKeys['rotate']
+  close(): Promise<void>
+}
+
+export async function openTokens(parts: { config: Config; sql: Sql; secrets: Secrets; broadcast: Broadcast }): Promise<Tokens> {
+  const { config } = parts
+  const [keys, revocations] = await Promise.all([openTokenKeys(parts), openRevocations(parts)])
+  return {
+    ...createTokenIssuer(keys),
+    verify: createTokenVerifier(trustedIssuers(config, keys), config.auth.audience, revocations),
+    revocations,
+    rotateKey: keys.rotate,
+    close: async () => {
+      await Promise.all([keys.close(), revocations.close()])
+    },
+  }
+}
