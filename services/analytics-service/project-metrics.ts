@@ -11,6 +11,8 @@ const DURATIONS = [1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400]
  */
 export function createProjectMetrics({ journal, metrics }: { journal: Journal } & Pick<ServiceContext, 'metrics'>) {
   const runs = metrics.counter({ name: 'kamachiq_runs_total', help: 'Projects that ended.', labels: ['status'] })
+  // Prometheus sees no increase in a figure that it sees for the first time.
+  for (const status of ['done', 'failed', 'cancelled']) runs.inc({ status }, 0)
   const durations = metrics.histogram({
     name: 'kamachiq_run_duration_seconds',
     help: 'From the start of a project to its end, waiting for people included.',

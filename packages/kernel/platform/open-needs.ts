@@ -1,4 +1,5 @@
 import type { Adapter } from '@soma/contracts/operation'
+import { relayLag } from '@soma/ports/events/kafka/relay-lag'
 import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
 import { createRunLabels } from '../actions/run-labels.ts'
@@ -16,7 +17,7 @@ import { openKillSwitches } from '../kill/kill-switches.ts'
 import { createLedger } from '../ledger/ledger.ts'
 import type { DataDirectory } from '../lifecycle/data-directory.ts'
 import type { Lifecycle } from '../lifecycle/lifecycle.ts'
-import { measureActions, measureBudgets, measureGate, measureJournal, showStandstills } from '../telemetry/kernel-metrics.ts'
+import { measureActions, measureBudgets, measureGate, measureJournal, showRelayLag, showStandstills } from '../telemetry/kernel-metrics.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
@@ -121,6 +122,8 @@ async function openWanted(
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
     const { operations, objects } = needs as Pick<Needs, 'operations' | 'objects'>
+  // Without a broker events are read where they are written.
+  showRelayLag(telemetry.metrics, config.drivers.events === 'kafka' ? () => relayLag(always.sql) : async () => 0)
     needs.performAction = measureActions(createActions({ ...always, operations, objects, egress }), telemetry)
   }
   if (wants('workflows')) needs.workflows = await opened('workflows')

@@ -1,11 +1,15 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { Decision } from '@soma/contracts/policy'
+import { relayLag } from '@soma/ports/events/kafka/relay-lag'
+import { EVENTS_MIGRATIONS } from '@soma/ports/events/migrations'
 import type { Journal } from '@soma/ports/journal/port'
-import { expect, test } from 'vitest'
+import { openPostgresJournal } from '@soma/ports/journal/postgres'
+import { openTestSql } from '@soma/ports/sql/testing'
+import { expect, onTestFinished, test } from 'vitest'
 import type { PerformAction } from '../actions/perform-action.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Gate } from '../gate/gate.ts'
-import { measureActions, measureBudgets, measureGate, measureJournal, showStandstills } from './kernel-metrics.ts'
+import { measureActions, measureBudgets, measureGate, measureJournal, showRelayLag, showStandstills } from './kernel-metrics.ts'
 import { createMetrics } from './metrics.ts'
 import { createTracing } from './tracing.ts'
 
@@ -84,8 +88,34 @@ test('while the database does not answer there is no figure from it, and the oth
   showStandstills({ pool: { query: () => answer() } } as unknown as Parameters<typeof showStandstills>[0], figures)
   figures.counter({ name: 'other_total', help: 'Another.' }).inc()
   expect((await figures.exposition()).text).toMatch(/^approvals_waiting 3\nother|kill_switches_on 3/m)
-  answer = () => Promise.reject(new Error('away'))
-  const { text } = await figures.exposition()
-  expect(text).not.toMatch(/^(approvals_waiting|kill_switches_on) /m)
-  expect(text).toContain('other_total 1')
+  for (const away of [() => Promise.reject(new Error('away')), () => new Promise<never>(() => undefined)]) {
+    answer = away
+    const { text } = await figures.exposition()
+    expect(text).not.toMatch(/^(approvals_waiting|kill_switches_on) /m)
+    expect(text).toContain('other_total 1')
+  }
 })
+
+test('how far the relay to Kafka is behind is seen, as the age of what it has not sent', async () => {
+  const sql = await openTestSql()
+  onTestFinished(() => sql.close())
+  const journal = await openPostgresJournal(sql)
+  onTestFinished(() => journal.close())
+  await sql.migrate('events', EVENTS_MIGRATIONS)
+  const figures = metrics()
+  showRelayLag(figures, () => relayLag(sql))
+  const lag = async () => Number(/^events_relay_lag_seconds (.+)$/m.exec((await figures.exposition()).text)?.[1])
+  expect(await lag()).toBe(0)
+  const entries = [{ kind: 'k', payload: {} }]
+  const [sent] = await journal.append({ tenant: 'acme', stream: 's', expectedSeq: 0, entries })
+  await journal.append({ tenant: 'acme', stream: 's', expectedSeq: 1, entries: [{ kind: 'k', payload: {}, at: minutesAgo(5) }] })
+  await sql.pool.query(`insert into events.groups values ('kafka/relay', 'an-old-cluster', 0), ('kafka/relay', 'cluster', $1)`, [
+    sent?.position,
+  ])
+  expect(await lag()).toBeGreaterThan(299)
+  expect(await lag()).toBeLessThan(400)
+  await sql.pool.query(`update events.groups set position = position + 1 where name = 'cluster'`)
+  expect(await lag()).toBe(0)
+})
+
+const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString()

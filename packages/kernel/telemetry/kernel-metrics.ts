@@ -1,6 +1,7 @@
 import { type ErrorCode, SomaError } from '@soma/contracts/errors'
 import type { Decision } from '@soma/contracts/policy'
 import type { Journal } from '@soma/ports/journal/port'
+import { databaseFailure } from '@soma/ports/sql/failure'
 import type { Sql } from '@soma/ports/sql/port'
 import type { PerformAction } from '../actions/perform-action.ts'
 import type { Budgets } from '../budgets/budgets.ts'
@@ -140,6 +141,17 @@ export function showStandstills(sql: Pick<Sql, 'pool'>, metrics: Metrics): void 
   )
 }
 
+/**
+ * How far what is published has fallen behind, read at every scrape. All processes say the same, so take the highest, not the sum.
+ * @param lag in milliseconds
+ */
+export function showRelayLag(metrics: Metrics, lag: () => Promise<number>): void {
+  metrics.gaugeOf(
+    { name: 'events_relay_lag_seconds', help: 'How long the oldest entry of the journal has waited that is not in Kafka yet.' },
+    async () => (await lag()) / 1000,
+  )
+}
+
 function codeOf(error: unknown): ErrorCode {
-  return error instanceof SomaError ? error.code : 'internal'
+  return (SomaError.is(error) ? error : databaseFailure(error))?.code ?? 'internal'
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pass } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { exportedRecords } from './export-loss.ts'
 
@@ -19,7 +20,7 @@ export interface HttpObservation {
 export interface Metrics {
   counter(described: Described): Counter
   gauge(described: Described): Gauge
-  /** A gauge that is read when it is asked for. While reading fails there is no value. */
+  /** A gauge that is read when it is asked for. While reading fails, or takes longer than two seconds, there is no value. */
   gaugeOf(described: Described, read: () => Promise<number>): void
   /** @param buckets upper bounds in the metric's unit; default 1 ms to 60 s for metrics in seconds */
   histogram(described: Described & { buckets?: readonly number[] }): Histogram
@@ -29,6 +30,8 @@ export interface Metrics {
   registry: Registry
 }
 
+/** Prometheus gives up a scrape after ten seconds, with all that is in it. */
+const PATIENCE_MILLISECONDS = 2000
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
 export function createMetrics(options: { processMetrics?: boolean } = {}): Metrics {
@@ -49,7 +52,7 @@ export function createMetrics(options: { processMetrics?: boolean } = {}): Metri
         new Gauge({
           ...own(described),
           async collect() {
-            const value = await read().catch(() => undefined)
+            const value = await Promise.race([read(), pass(PATIENCE_MILLISECONDS, undefined, { ref: false })]).catch(() => undefined)
             if (value === undefined) this.remove()
             else this.set(value)
           },
