@@ -4,6 +4,7 @@ import type { ErrorCode } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import { verifyLedger } from '@soma/kernel/ledger/verify-ledger'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type HeldAnswers, openHeldAnswers } from './held-answers.ts'
 import { openProxiedPlatform, type Proxied } from './proxied-platform.ts'
 import type { Fault } from './proxied-server.ts'
 
@@ -24,6 +25,19 @@ const WORK = {
 } as const
 type Work = keyof typeof WORK
 const EVERYTHING = Object.keys(WORK) as Work[]
+
+/** What is under way when a fault begins: a call that is answered only then, and another one after it. */
+const UNDER_WAY = `
+apiVersion: soma.dev/v1
+kind: Capsule
+metadata: { name: under_way, version: 1.0.0, summary: Fetches what takes its time and goes on }
+inputs: { type: object, properties: { url: { type: string }, repository: { type: string } }, required: [url, repository] }
+permissions: { tools: [http.get, git.inspect] }
+steps:
+  - { id: fetched, tool: http.get, with: { url: "\${{ inputs.url }}" } }
+  - { id: inspected, tool: git.inspect, with: { repository: "\${{ inputs.repository }}" }, needs: [fetched] }
+outputs: { value: { status: "\${{ steps.fetched.status }}" } }
+`
 
 interface Row {
   server: Proxied
@@ -66,17 +80,54 @@ const TABLE: Row[] = [
 const REQUIRED = ['sql', 'policy']
 
 let platform: Awaited<ReturnType<typeof openProxiedPlatform>>
+let answers: HeldAnswers
 /** Streams in the ledger of the calls that were confirmed. */
 const called = new Set<string>()
 /** Those that were taken and have not been seen to end. */
 const runs = new Set<string>()
 
 beforeAll(async () => {
+  answers = await openHeldAnswers()
   platform = await openProxiedPlatform()
   await vi.waitFor(async () => expect(await askAll(newKeys())).toEqual(outcomes()), { timeout: BACK_WITHIN, interval: 250 })
   await untilCompleted()
+  await demand('/v1/capsules', { yaml: UNDER_WAY })
+  await demand('/v1/capsules/under_way/1.0.0/sign', {})
 }, 300_000)
-afterAll(() => platform?.close())
+afterAll(async () => {
+  await platform?.close()
+  answers?.close()
+})
+
+/** Asks for what must be done. */
+async function demand(path: string, body: unknown): Promise<{ runId?: string }> {
+  const answer = await platform.call(path, { body })
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`)
+  return (await answer.json()) as { runId?: string }
+}
+
+/** A run whose first call is under way, and will be until it is let go. */
+async function startUnderWay(): Promise<{ meetTheFault(): Promise<void> }> {
+  const url = answers.newUrl()
+  const inputs = { url, repository: REPOSITORY }
+  const { runId } = await demand('/v1/runs', { capsule: 'under_way', version: '1.0.0', inputs })
+  runs.add(String(runId))
+  await expect.poll(() => answers.wasAsked(url), { timeout: BACK_WITHIN }).toBe(true)
+  const before = await endedCalls()
+  return {
+    async meetTheFault() {
+      answers.letGo(url)
+      await expect.poll(endedCalls, { timeout: AT_MOST }).toBeGreaterThan(before)
+    },
+  }
+}
+
+/** Calls of `http.*` that have ended, in whatever way. */
+async function endedCalls(): Promise<number> {
+  const figures = await (await fetch(`${platform.url}/metrics`)).text()
+  const ended = figures.matchAll(/^tool_actions_total\{[^}]*tool="http"[^}]*\} (\d+)$/gm)
+  return [...ended].reduce((sum, [, count]) => sum + Number(count), 0)
+}
 
 type Keys = Record<Work, string>
 function newKeys(): Keys {
@@ -125,8 +176,10 @@ describe.each(TABLE.map((row) => [`${row.server} ${row.fault}`, row] as const))(
   afterEach(() => platform.heal(server))
   const lets = EVERYTHING.filter((work) => !refuses.includes(work))
 
-  test(`goes on: ${lets.join(', ') || 'nothing'}; refused: ${refuses.join(', ') || 'nothing'}`, async () => {
+  test(`goes on: ${lets.join(', ') || 'nothing'}; refused: ${refuses.join(', ') || 'nothing'}; what is under way completes`, async () => {
+    const underWay = await startUnderWay()
     await platform.spoil(server, fault)
+    await underWay.meetTheFault()
     const keys = newKeys()
     expect(await askAll(keys)).toEqual(outcomes({ refuses, code }))
     const { status } = await fetch(`${platform.url}/ready`)
@@ -147,7 +200,7 @@ describe('after all of that', () => {
     await platform.call('/v1/audit/checkpoints', { body: {} })
     const lines = (await (await platform.call('/v1/audit/export')).text()).trim().split('\n')
     const parsed = lines.map((line) => JSON.parse(line) as { entry?: JournalEntry })
-    expect(await verifyLedger(parsed)).toMatchObject({ ok: true, problems: [] })
+    expect(await verifyLedger(lines)).toMatchObject({ ok: true, problems: [] })
     entries = parsed.flatMap(({ entry }) => entry ?? [])
   }, 300_000)
 
