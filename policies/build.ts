@@ -11,6 +11,8 @@ const run = promisify(execFile)
 const POLICIES = fileURLToPath(new URL('.', import.meta.url))
 const OPA = process.env.SOMA_OPA ?? 'opa'
 
+const ENTRYPOINTS = ['soma/decision/decision', 'soma/decision/explanation']
+
 export interface Lock {
   /** Version of OPA that compiled. */
   opa: string
@@ -39,9 +41,13 @@ export async function compileRego(): Promise<Uint8Array> {
   try {
     const bundle = join(folder, 'bundle.tar.gz')
     // The module holds the path it was given, so the path must be relative.
-    await run(OPA, ['build', '--target', 'wasm', '--entrypoint', 'soma/decision/decision', '--output', bundle, 'decision.rego'], {
-      cwd: POLICIES,
-    })
+    await run(
+      OPA,
+      ['build', '--target', 'wasm', ...ENTRYPOINTS.flatMap((name) => ['--entrypoint', name]), '--output', bundle, 'decision.rego'],
+      {
+        cwd: POLICIES,
+      },
+    )
     await run('tar', ['-xzf', 'bundle.tar.gz', '/policy.wasm'], { cwd: folder })
     return await readFile(join(folder, 'policy.wasm'))
   } finally {

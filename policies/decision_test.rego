@@ -2,7 +2,7 @@ package soma.decision_test
 
 import data.soma.decision
 
-rule(id, decide) := {"id": id, "says": concat(" ", ["Rule", id]), "decide": decide, "capabilities": ["*"], "when": []}
+rule(id, decide) := {"id": id, "says": concat(" ", ["Rule", id]), "decide": decide, "when": []}
 
 may := rule("may", "allow")
 
@@ -14,14 +14,18 @@ question := {
 	"policy": "sha256:test",
 	"principal": {"id": "user:ada", "kind": "user", "tenant": "acme", "capabilities": ["tool.*"], "within": [["*"]]},
 	"action": {"name": "tool.git.commit", "capability": "tool.git.write", "effect": "write", "resource": {"path": "src/a.ts", "size": 7, "host": "[fd00::1]"}},
-	"context": {"labels": ["untrusted"], "approvals": [], "at": "2026-01-01T00:00:00Z"},
+	"context": {"labels": ["untrusted"], "owners": ["user:ada"], "approvals": [], "at": "2026-01-01T00:00:00Z"},
 }
 
-only_may := {"sha256:test": {"version": "sha256:test", "rules": {"*": {"write": [may]}}}}
+group(rules) := {"always": rules, "keyed": []}
+
+policies(groups) := {"sha256:test": {"version": "sha256:test", "rules": groups}}
+
+only_may := policies({"*": {"write": group([may])}})
 
 decide(rules, changes) := result if {
 	result := decision.decision with input as object.union(question, changes)
-		with data.soma.policies as {"sha256:test": {"version": "sha256:test", "rules": {"tool.*": {"write": rules}}}}
+		with data.soma.policies as policies({"tool.*": {"write": group(rules)}})
 }
 
 holds(condition) if {
@@ -34,6 +38,7 @@ test_deny_wins_over_needs_approval_wins_over_allow if {
 		"reasons": [{"rule": "never", "text": "Rule never"}],
 		"score": 0,
 		"obligations": [],
+		"limits": [],
 		"policy": "sha256:test",
 	}
 	decide([may, ask], {}).verdict == "needs_approval"
@@ -86,24 +91,113 @@ test_covering_goes_from_the_widest_to_the_name if {
 }
 
 test_conditions if {
-	holds({"path": ["action", "resource", "path"], "test": "exists", "negated": false})
-	holds({"path": ["action", "resource", "gone"], "test": "exists", "negated": true})
-	holds({"path": ["principal", "kind"], "test": "equals", "negated": false, "value": "user"})
-	holds({"path": ["principal", "kind"], "test": "in", "negated": false, "value": ["user", "agent"]})
-	holds({"path": ["context", "labels"], "test": "includes", "negated": false, "value": "untrusted"})
-	holds({"path": ["action", "resource", "path"], "test": "matches_prefix", "negated": false, "value": ["src/"]})
-	holds({"path": ["action", "resource", "path"], "test": "matches_suffix", "negated": false, "value": [".ts"]})
-	holds({"path": ["action", "resource", "size"], "test": "greater_than", "negated": false, "value": 6})
-	holds({"path": ["action", "resource", "size"], "test": "less_than", "negated": false, "value": 8})
-	holds({"path": ["action", "resource", "host"], "test": "in_network", "negated": false, "value": ["fc00::/7"]})
-	not holds({"path": ["action", "resource", "path"], "test": "in_network", "negated": false, "value": ["0.0.0.0/0"]})
-	not holds({"path": ["action", "resource", "gone"], "test": "equals", "negated": false, "value": "x"})
-	not holds({"path": ["action", "resource", "path"], "test": "unheard_of", "negated": false, "value": "x"})
+	holds([false, "exists", ["action", "resource", "path"], null])
+	holds([true, "exists", ["action", "resource", "gone"], null])
+	holds([false, "equals", ["principal", "kind"], "user"])
+	holds([false, "in", ["principal", "kind"], ["user", "agent"]])
+	holds([false, "includes", ["context", "labels"], "untrusted"])
+	holds([false, "matches_prefix", ["action", "resource", "path"], ["src/"]])
+	holds([false, "matches_suffix", ["action", "resource", "path"], [".ts"]])
+	holds([false, "greater_than", ["action", "resource", "size"], 6])
+	holds([false, "less_than", ["action", "resource", "size"], 8])
+	holds([false, "in_network", ["action", "resource", "host"], ["fc00::/7"]])
+	not holds([false, "in_network", ["action", "resource", "path"], ["0.0.0.0/0"]])
+	not holds([false, "equals", ["action", "resource", "gone"], "x"])
+	not holds([false, "unheard_of", ["action", "resource", "path"], "x"])
+}
+
+test_conditions_on_another_fact if {
+	holds([false, "equals_fact", ["action", "resource", "path"], ["action", "resource", "path"]])
+	not holds([false, "equals_fact", ["action", "resource", "path"], ["action", "resource", "gone"]])
+	not holds([false, "equals_fact", ["action", "resource", "gone"], ["action", "resource", "missing"]])
+	holds([false, "in_fact", ["principal", "id"], ["context", "owners"]])
+	holds([true, "in_fact", ["principal", "id"], ["context", "labels"]])
+	holds([true, "in_fact", ["principal", "id"], ["context", "gone"]])
+	holds([false, "includes_fact", ["context", "owners"], ["principal", "id"]])
+	not holds([false, "includes_fact", ["context", "owners"], ["principal", "gone"]])
+}
+
+during(clock) if {
+	condition := [false, "during", ["context", "at"], {"zone": "Z", "spans": [[[1, 2], 540, 1020]]}]
+	decide([object.union(may, {"when": [condition]})], {"clocks": {"Z": clock}}).verdict == "allow"
+}
+
+test_hours_are_told_by_the_clock_of_their_zone if {
+	during({"day": 1, "minute": 540})
+	during({"day": 2, "minute": 1019})
+	not during({"day": 2, "minute": 1020})
+	not during({"day": 3, "minute": 600})
+	decide([object.union(may, {"when": [[false, "during", ["context", "at"], {"zone": "Z", "spans": [[[1], 0, 1440]]}]]})], {}).verdict == "deny"
+}
+
+test_a_rule_with_a_limit_speaks_when_it_is_used_up if {
+	limit := {"most": 2, "seconds": 60, "per": "tenant"}
+	few := object.union(never, {"limit": limit})
+	decide([may, few], {}).verdict == "allow"
+	decide([may, few], {}).limits == [object.union(limit, {"rule": "never"})]
+	exceeded := {"context": object.union(question.context, {"exceeded": ["never"]})}
+	decide([may, few], exceeded).verdict == "deny"
+	decide([may, few], exceeded).limits == []
+}
+
+decided(labels, path) := result if {
+	result := decision.decision with input as object.union(question, {"context": object.union(question.context, {"labels": labels})})
+		with data.soma.policies as policies({"*": {"write": {
+			"always": [may],
+			"keyed": [{"path": path, "rules": {"=a": [never]}}],
+		}}})
+}
+
+test_keyed_rules_are_found_by_their_text if {
+	decided(["b", "a", "a"], ["context", "labels"]).reasons == [{"rule": "never", "text": "Rule never"}]
+	decided("a", ["context", "labels"]).verdict == "deny"
+	decided(["b"], ["context", "labels"]).verdict == "allow"
+	decided(["a"], ["context", "run"]).verdict == "allow"
+}
+
+test_what_the_tenants_own_rego_gives_counts_like_rules if {
+	entry := {"rule": "own", "says": "Said by Rego."}
+	decide([may], {"own": {"deny": [entry]}}).reasons == [{"rule": "rego:own", "text": "Said by Rego."}]
+	decide([], {"own": {"allow": [entry]}}).verdict == "allow"
+	decide([never], {"own": {"allow": [entry]}}).verdict == "deny"
+	decide([may], {"own": {"needs_approval": [entry]}}).score == 0.5
+	decide([may], {"own": {"needs_approval": [object.union(entry, {"weight": 1})]}}).score == 0
+	decide([may], {"own": {"oblige": [object.union(entry, {"obligations": [{"kind": "dry_run"}]})]}}).obligations == [{"kind": "dry_run", "rule": "rego:own"}]
+}
+
+test_something_that_is_no_rule_denies if {
+	entry := {"rule": "own", "says": "Said by Rego."}
+	every wrong in [
+		"deny it",
+		{"rule": "own"},
+		{"rule": 7, "says": "x"},
+		object.union(entry, {"weight": 2}),
+		object.union(entry, {"obligations": "dry_run"}),
+		object.union(entry, {"obligations": [{"kind": 7}]}),
+	] {
+		every decide_as in ["allow", "deny", "needs_approval", "oblige"] {
+			decide([may], {"own": {decide_as: [wrong]}}).reasons[0].rule == "own-rego-is-wrong"
+		}
+	}
+}
+
+test_the_explanation_names_what_holds_and_what_does_not if {
+	rules := [
+		may,
+		object.union(never, {"when": [[true, "equals", ["action", "resource", "size"], 8], [false, "equals", ["principal", "kind"], "agent"]]}),
+	]
+	explanation := decision.explanation with input as question
+		with data.soma.policies as policies({"tool.*": {"write": group(rules)}})
+	explanation.decision.verdict == "allow"
+	explanation.capability == {"needed": "tool.git.write", "held": true, "within": [true]}
+	holding := {rule.rule: rule.holds | some rule in explanation.rules}
+	holding == {"may": true, "never": false}
+	[[condition.given, condition.holds] | some rule in explanation.rules; some condition in rule.conditions] == [[7, true], ["user", false]]
 }
 
 test_obligations_come_only_with_what_goes_ahead if {
 	oblige := object.union(rule("log", "oblige"), {"obligations": [{"kind": "record"}]})
-	decide([may, oblige], {}).obligations == [{"kind": "record"}]
+	decide([may, oblige], {}).obligations == [{"kind": "record", "rule": "log"}]
 	decide([never, oblige], {}).obligations == []
 	decide([oblige], {}).verdict == "deny"
 }

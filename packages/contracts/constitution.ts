@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { APPROVAL_OBLIGATION } from './approval-terms.ts'
 import { API_VERSION, SemVer } from './capsule.ts'
-import { Action, Effect, PolicyInput, Verdict } from './policy.ts'
+import { Duration, Obligation } from './obligations.ts'
+import { Action, Effect, Limit, PolicyInput, Verdict } from './policy.ts'
 import { Principal } from './tenant.ts'
 
 /** A dotted name, or everything below one: `tool.git.log`, `tool.git.*`, `*`. The same patterns as a principal's capabilities. */
@@ -43,6 +43,7 @@ export const Test = z.enum([
   'greater_than',
   'less_than',
   'in_network',
+  'during',
 ])
 export type Test = z.infer<typeof Test>
 /** Every word that may stand after `is`. */
@@ -53,14 +54,50 @@ const Scalar = z.union([z.string(), z.number(), z.boolean()], { error: 'A value 
 const Part = z.string().min(1)
 const Network = z.union([z.cidrv4(), z.cidrv6()], { error: 'A network is written 10.0.0.0/8 or fc00::/7.' })
 
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
+const TimeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, 'A time of day is written 09:00; the end of the day is 24:00.')
+/** Office hours and the like. `to` is no longer in it; when it comes before `from`, the hours end on the next day. */
+export const Hours = z
+  .strictObject({
+    days: z
+      .array(z.enum(DAYS))
+      .min(1)
+      .default([...DAYS]),
+    from: TimeOfDay.default('00:00'),
+    to: TimeOfDay.default('24:00'),
+    zone: z.string().refine(isTimeZone, 'There is no such time zone. One is written Europe/Berlin or UTC.'),
+  })
+  .refine(({ from, to }) => from !== to, 'Hours that end when they begin are none.')
+export type Hours = z.infer<typeof Hours>
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A test against a value, or against what stands in another fact. */
+const valueOr = (value: z.ZodType<string | number | boolean | (string | number | boolean)[]>) => ({
+  fact: Fact,
+  value: value.optional(),
+  valueFrom: Fact.optional(),
+})
+const hasOne = [
+  (condition: { value?: unknown; valueFrom?: unknown }) => (condition.value === undefined) !== (condition.valueFrom === undefined),
+  'A condition has either a value or valueFrom, the fact that holds it.',
+] as const
+
 /**
  * One test of one fact. A fact that is missing passes no test, and so passes every `not_` test: a rule that denies unless
  * something is so is safe when nobody said.
  */
 export const Condition = z.discriminatedUnion('is', [
   z.strictObject({ fact: Fact, is: is('exists') }),
-  z.strictObject({ fact: Fact, is: is('equals', 'includes'), value: Scalar }),
-  z.strictObject({ fact: Fact, is: is('in'), value: z.array(Scalar).min(1) }),
+  z.strictObject({ ...valueOr(Scalar), is: is('equals', 'includes') }).refine(...hasOne),
+  z.strictObject({ ...valueOr(z.array(Scalar).min(1)), is: is('in') }).refine(...hasOne),
   z.strictObject({
     fact: Fact,
     is: is('matches_prefix', 'matches_suffix'),
@@ -72,16 +109,9 @@ export const Condition = z.discriminatedUnion('is', [
     is: is('in_network'),
     value: z.union([Network, z.array(Network).min(1)], { error: 'A network is written 10.0.0.0/8 or fc00::/7; several are a list.' }),
   }),
+  z.strictObject({ fact: z.literal('context.at'), is: is('during'), value: Hours }),
 ])
 export type Condition = z.infer<typeof Condition>
-
-export const Obligation = z.strictObject({
-  kind: z
-    .string()
-    .min(1)
-    .refine((kind) => kind !== APPROVAL_OBLIGATION, 'Approval is not an obligation of its own; write a rule that decides needs_approval.'),
-  value: z.unknown().optional(),
-})
 
 /** A capability's whole name: whoever approves must hold exactly this one, by whatever pattern. */
 const Capability = Pattern.refine((name) => !name.endsWith('*'), 'Name one capability, without *.')
@@ -101,6 +131,14 @@ export const RuleApproval = z.strictObject({
   reason: z.enum(['optional', 'required']).default('optional'),
   /** Whether who asked may approve: `never`, only when `alone` (nobody else of the tenant could), or `always`. */
   self: z.enum(['never', 'alone', 'always']).default('never'),
+})
+
+/** At most so many in a span of time, whichever process decides and whenever it was started. */
+export const RuleLimit = z.strictObject({
+  most: z.number().int().min(0).max(1000),
+  within: Duration,
+  /** What has a count of its own. */
+  per: Limit.shape.per.default('tenant'),
 })
 
 export const Decide = z.enum(['allow', 'deny', 'needs_approval', 'oblige'])
@@ -126,6 +164,8 @@ export const Rule = z
     approval: RuleApproval.optional(),
     /** oblige only. */
     obligations: z.array(Obligation).min(1, 'Name at least one obligation.').optional(),
+    /** deny and needs_approval only: the rule holds only when what it applies to went ahead as often as this already. */
+    limit: RuleLimit.optional(),
   })
   .refine((rule) => rule.weight === undefined || rule.decide === 'needs_approval', {
     path: ['weight'],
@@ -138,6 +178,10 @@ export const Rule = z
   .refine((rule) => (rule.obligations !== undefined) === (rule.decide === 'oblige'), {
     path: ['obligations'],
     error: 'A rule that decides oblige, and no other, has obligations.',
+  })
+  .refine((rule) => rule.limit === undefined || rule.decide === 'deny' || rule.decide === 'needs_approval', {
+    path: ['limit'],
+    error: 'Only a rule that decides deny or needs_approval has a limit: that is what happens beyond it.',
   })
 export type Rule = z.infer<typeof Rule>
 
@@ -158,6 +202,8 @@ export const Constitution = z.strictObject({
     version: SemVer,
     summary: z.string().optional(),
   }),
+  /** Regions in which the tenant's data may be, as its clouds name them. Rules find them as `context.residency`. */
+  residency: z.array(z.string().min(1)).min(1).optional(),
   rules: z.array(Rule).min(1),
   tests: z
     .array(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { PolicyInput } from '@soma/contracts/policy'
-import { compileConstitution } from '@soma/ports/policy/compile'
+import { compileConstitution, type PolicyDocument } from '@soma/ports/policy/compile'
 import type { PolicyData } from '@soma/ports/policy/port'
 import { writeQuestion } from '@soma/ports/policy/question'
 import { randomConstitution, randomQuestion } from '@soma/ports/policy/testing'
@@ -62,7 +62,9 @@ async function evaluate(
   asked: readonly { input: PolicyInput; data: PolicyData }[],
 ): Promise<Record<string, unknown>> {
   const policies = Object.fromEntries(rules.map(({ version, document }) => [version, { version, rules: document.rules }]))
-  const questions = asked.map(({ input, data }) => JSON.parse(writeQuestion(input, { version: data.version, readsArguments: true })))
+  const questions = asked.map(({ input, data }) =>
+    JSON.parse(writeQuestion(input, { ...(data.document as PolicyDocument), version: data.version })),
+  )
   const query =
     '{i: d | some i, q in input.questions; p := input.policies; d := data.soma.decision.decision with input as q with data.soma.policies as p}'
   const folder = await mkdtemp(join(tmpdir(), 'soma-questions-'))

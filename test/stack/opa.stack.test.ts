@@ -2,10 +2,10 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Constitution, type Rule } from '@soma/contracts/constitution'
+import { Constitution } from '@soma/contracts/constitution'
 import { sha256 } from '@soma/contracts/journal'
 import type { PolicyInput } from '@soma/contracts/policy'
-import { compileConstitution } from '@soma/ports/policy/compile'
+import { compileConstitution, digestOf, type PolicyDocument } from '@soma/ports/policy/compile'
 import { policyConformance } from '@soma/ports/policy/conformance'
 import { type BundleFile, packBundle, readDecisionFile } from '@soma/ports/policy/opa/bundle'
 import { openOpaPolicy } from '@soma/ports/policy/opa/opa'
@@ -25,12 +25,8 @@ policyConformance('opa', () => world.open())
 
 let rulesMade = 0
 /** Rules that no other test has. */
-function newRules(decide: 'allow' | 'deny' = 'allow', obligations: Rule['obligations'] = []): PolicyData {
-  const applies = { actions: ['*'] }
-  const rules = [
-    { id: `rule-${rulesMade++}`, says: 'A rule of a test.', applies, decide },
-    ...(obligations.length > 0 ? [{ id: 'oblige', says: 'And mind this.', applies, decide: 'oblige', obligations }] : []),
-  ]
+function newRules(decide: 'allow' | 'deny' = 'allow'): PolicyData {
+  const rules = [{ id: `rule-${rulesMade++}`, says: 'A rule of a test.', applies: { actions: ['*'] }, decide }]
   return compileConstitution([
     Constitution.parse({ apiVersion: 'soma.dev/v1', kind: 'Constitution', metadata: { name: 'test', version: '1.0.0' }, rules }),
   ])
@@ -117,9 +113,13 @@ describe('an OPA behind the platform', () => {
       'a\u2028b\u2029': '\u2028<&>"\\\b\f\n\r\t\u0000\u007F',
       é: [1e21, 1e-7, -0, 0.1, true, null, {}],
     }
-    const rules = newRules('allow', [{ kind: 'keep', value }])
-    await policy.load('acme', rules)
-    expect((await policy.decide(question())).obligations).toEqual([{ kind: 'keep', value: JSON.parse(JSON.stringify(value)) }])
+    const { rules, ...rest } = newRules().document as PolicyDocument
+    const oblige = { id: 'oblige', says: 'And mind this.', decide: 'oblige' as const, when: [], obligations: [{ kind: 'keep', value }] }
+    const document = { ...rest, rules: { ...rules, 'tool.*': { write: { always: [oblige], keyed: [] } } } }
+    await policy.load('acme', { version: digestOf(document), document })
+    expect((await policy.decide(question())).obligations).toEqual([
+      { kind: 'keep', value: JSON.parse(JSON.stringify(value)), rule: 'oblige' },
+    ])
   })
 
   test('whoever does not show the token learns nothing, and the platform says what to do', async () => {

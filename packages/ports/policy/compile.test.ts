@@ -30,7 +30,7 @@ test('two rules of one id are refused, and both owners named', () => {
 test('a rule stands once under the widest of its patterns, for each effect', () => {
   const body = 'applies: { actions: [tool.git.log, tool.*, tool.git.*, http.x, tool.*], effects: [read, read] }\n    decide: allow'
   const { rules } = PolicyDocument.parse(compileConstitution([constitution('platform', 'one', body)]).document)
-  expect(Object.entries(rules).map(([pattern, effects]) => [pattern, Object.keys(effects), effects.read?.length])).toEqual([
+  expect(Object.entries(rules).map(([pattern, effects]) => [pattern, Object.keys(effects), effects.read?.always.length])).toEqual([
     ['tool.*', ['read'], 1],
     ['http.x', ['read'], 1],
   ])

@@ -1,35 +1,47 @@
 import { APPROVAL_OBLIGATION, type ApprovalTerms } from '@soma/contracts/approval-terms'
-import { type Condition, type Constitution, Decide, type Rule, RuleApproval, Test } from '@soma/contracts/constitution'
+import { type Condition, type Constitution, Decide, type Rule, RuleApproval } from '@soma/contracts/constitution'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
-import { Effect } from '@soma/contracts/policy'
+import { secondsOf } from '@soma/contracts/obligations'
+import { Effect, Limit } from '@soma/contracts/policy'
 import { covers } from '@soma/contracts/tenant'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
+import { compileHours } from './hours.ts'
 import type { PolicyData } from './port.ts'
 
-const CompiledCondition = z.strictObject({
-  path: z.array(z.string()).min(2),
-  test: Test,
-  negated: z.boolean(),
-  value: z.unknown().optional(),
-})
+/** Whether it must not hold, its test, the path of the fact, and what the fact is tested against. */
+const CompiledCondition = z.tuple([z.boolean(), z.string(), z.array(z.string()).min(2), z.unknown()])
 
-const CompiledRule = z.strictObject({
+export const CompiledRule = z.strictObject({
   id: z.string(),
   says: z.string(),
   decide: Decide,
-  capabilities: z.array(z.string()).min(1),
+  /** Absent: all. */
+  capabilities: z.array(z.string()).min(1).optional(),
   when: z.array(CompiledCondition),
   weight: z.number().min(0).max(1).optional(),
   obligations: z.array(z.strictObject({ kind: z.string(), value: z.unknown().optional() })).optional(),
+  limit: Limit.omit({ rule: true }).optional(),
 })
+export type CompiledRule = z.infer<typeof CompiledRule>
+
+/** Rules for one pattern and effect: those that hold only when a fact is (or includes) a certain text stand under that text. */
+const RuleGroup = z.strictObject({
+  always: z.array(CompiledRule),
+  keyed: z.array(z.strictObject({ path: z.array(z.string()).min(2), rules: z.record(z.string(), z.array(CompiledRule)) })),
+})
+type RuleGroup = z.infer<typeof RuleGroup>
 
 /** What `policies/decision.rego` reads as `data`: the rules by the pattern and the effect they apply to. */
 export const PolicyDocument = z.strictObject({
-  rules: z.record(z.string(), z.partialRecord(Effect, z.array(CompiledRule))),
+  rules: z.record(z.string(), z.partialRecord(Effect, RuleGroup)),
   /** True when a rule looks at the action's arguments; otherwise a driver need not send them. */
   readsArguments: z.boolean(),
+  /** Time zones that rules tell the time in. */
+  zones: z.array(z.string()),
+  /** Regions in which the tenant's data may be. Absent: it has settled none. */
+  residency: z.array(z.string()).optional(),
 })
 export type PolicyDocument = z.infer<typeof PolicyDocument>
 
@@ -41,7 +53,14 @@ export type PolicyDocument = z.infer<typeof PolicyDocument>
 export function compileConstitution(constitutions: readonly Constitution[]): PolicyData {
   refuseDuplicateIds(constitutions)
   const all = constitutions.flatMap((constitution) => constitution.rules)
-  const document = { rules: indexRules(all), readsArguments: all.some((rule) => rule.when.some(looksAtArguments)) }
+  const conditions = all.flatMap((rule) => rule.when)
+  const settled = constitutions.flatMap(({ residency }) => (residency ? [residency] : []))
+  const document: PolicyDocument = {
+    rules: indexRules(all),
+    readsArguments: conditions.some(looksAtArguments),
+    zones: [...new Set(conditions.flatMap(({ is, ...rest }) => (isHours(is) ? (rest as { value: { zone: string } }).value.zone : [])))],
+    ...(settled.length > 0 && { residency: settled.reduce((some, others) => some.filter((region) => others.includes(region))) }),
+  }
   return { version: digestOf(document), document }
 }
 
@@ -70,16 +89,42 @@ function refuseDuplicateIds(constitutions: readonly Constitution[]): void {
 }
 
 function indexRules(rules: readonly Rule[]): PolicyDocument['rules'] {
-  const index = new Map<string, NonNullable<PolicyDocument['rules'][string]>>()
+  const index = new Map<string, Partial<Record<Effect, RuleGroup>>>()
   for (const rule of rules) {
     const compiled = compileRule(rule)
     for (const pattern of widest(rule.applies.actions)) {
       const byEffect = index.get(pattern) ?? {}
       index.set(pattern, byEffect)
-      for (const effect of new Set(rule.applies.effects)) byEffect[effect] = [...(byEffect[effect] ?? []), compiled]
+      for (const effect of new Set(rule.applies.effects)) {
+        byEffect[effect] ??= { always: [], keyed: [] }
+        addTo(byEffect[effect], compiled)
+      }
     }
   }
   return Object.fromEntries(index)
+}
+
+function addTo(group: RuleGroup, rule: CompiledRule): void {
+  const key = rule.when.map(keyOf).find((each) => each !== undefined)
+  if (!key) {
+    group.always.push(rule)
+    return
+  }
+  const path = key.path.join('.')
+  let index = group.keyed.find((each) => each.path.join('.') === path)
+  if (!index) {
+    index = { path: key.path, rules: {} }
+    group.keyed.push(index)
+  }
+  // With a sign before it no text is taken for anything else, like "__proto__".
+  for (const text of new Set(key.texts)) index.rules[`=${text}`] = [...(index.rules[`=${text}`] ?? []), rule]
+}
+
+/** The texts of which the fact must be or include one for the condition to hold; undefined when it may hold for others as well. */
+function keyOf([negated, test, path, value]: CompiledRule['when'][number]): { path: string[]; texts: string[] } | undefined {
+  if (negated || !['equals', 'in', 'includes'].includes(test)) return undefined
+  const texts = [value].flat()
+  return texts.every((each) => typeof each === 'string') ? { path, texts } : undefined
 }
 
 /** Patterns without those that another covers, so that no action meets one rule twice. */
@@ -88,23 +133,23 @@ function widest(patterns: readonly string[]): string[] {
   return distinct.filter((pattern) => !distinct.some((other) => other !== pattern && covers([other], pattern)))
 }
 
-function compileRule(rule: Rule): z.infer<typeof CompiledRule> {
+function compileRule(rule: Rule): CompiledRule {
+  const { id, says, decide, limit, obligations } = rule
+  const { capabilities } = rule.applies
   return {
-    id: rule.id,
-    says: rule.says,
-    decide: rule.decide,
-    capabilities: rule.applies.capabilities,
+    id,
+    says,
+    decide,
+    ...(!capabilities.includes('*') && { capabilities }),
     when: rule.when.map(compileCondition),
-    ...(rule.decide === 'needs_approval' && {
+    ...(decide === 'needs_approval' && {
       weight: rule.weight ?? 0.5,
       obligations: [{ kind: APPROVAL_OBLIGATION, value: compileApproval(rule.approval) }],
     }),
-    ...(rule.obligations && { obligations: rule.obligations }),
+    ...(obligations && { obligations }),
+    ...(limit && { limit: { most: limit.most, seconds: secondsOf(limit.within), per: limit.per } }),
   }
 }
-
-/** In seconds. */
-const UNITS: Record<string, number> = { m: 60, h: 3600, d: 86_400 }
 
 /** Carried to the decision as an obligation: whatever goes ahead after this rule asked must have been approved on its terms. */
 function compileApproval(approval: Rule['approval']): ApprovalTerms {
@@ -112,23 +157,25 @@ function compileApproval(approval: Rule['approval']): ApprovalTerms {
   return {
     by,
     capabilities: [capability ?? []].flat(),
-    ...(expiresAfter && { expiresAfterSeconds: Number.parseInt(expiresAfter, 10) * (UNITS[expiresAfter.slice(-1)] as number) }),
+    ...(expiresAfter && { expiresAfterSeconds: secondsOf(expiresAfter) }),
     reasonRequired: reason === 'required',
     self,
   }
 }
 
-function compileCondition(condition: Condition): z.infer<typeof CompiledCondition> {
-  const test = Test.parse(condition.is.replace(/^not_/, ''))
-  const takesList = test === 'matches_prefix' || test === 'matches_suffix' || test === 'in_network'
-  return {
-    path: condition.fact.split('.'),
-    test,
-    negated: condition.is.startsWith('not_'),
-    ...('value' in condition && { value: takesList ? [condition.value].flat() : condition.value }),
-  }
+const TAKES_LIST: ReadonlySet<string> = new Set(['matches_prefix', 'matches_suffix', 'in_network'])
+const isHours = (is: string) => is.endsWith('during')
+
+function compileCondition(condition: Condition): CompiledRule['when'][number] {
+  const negated = condition.is.startsWith('not_')
+  const test = condition.is.replace(/^not_/, '')
+  const path = condition.fact.split('.')
+  if ('valueFrom' in condition && condition.valueFrom) return [negated, `${test}_fact`, path, condition.valueFrom.split('.')]
+  if (condition.is === 'during' || condition.is === 'not_during') return [negated, test, path, compileHours(condition.value)]
+  const value = 'value' in condition ? condition.value : null
+  return [negated, test, path, TAKES_LIST.has(test) ? [value].flat() : value]
 }
 
 function looksAtArguments(condition: Condition): boolean {
-  return condition.fact.startsWith('action.arguments.')
+  return [condition.fact, 'valueFrom' in condition ? condition.valueFrom : undefined].some((fact) => fact?.startsWith('action.arguments.'))
 }

@@ -16,10 +16,11 @@ const rule = (id: string, decide: RuleSource['decide'], more: Partial<RuleSource
   ...more,
 })
 
-const compile = (...rules: RuleSource[]): PolicyData =>
-  compileConstitution([
-    Constitution.parse({ apiVersion: 'soma.dev/v1', kind: 'Constitution', metadata: { name: 'promises', version: '1.0.0' }, rules }),
-  ])
+const compileWith = (more: Partial<z.input<typeof Constitution>>, ...rules: RuleSource[]): PolicyData => {
+  const metadata = { name: 'promises', version: '1.0.0' }
+  return compileConstitution([Constitution.parse({ apiVersion: 'soma.dev/v1', kind: 'Constitution', metadata, rules, ...more })])
+}
+const compile = (...rules: RuleSource[]): PolicyData => compileWith({}, ...rules)
 
 interface Asked {
   principal?: Partial<PolicyInput['principal']>
@@ -33,7 +34,16 @@ const question = ({ principal, action, context }: Asked = {}): PolicyInput => ({
   context: { labels: [], approvals: [], at: '2026-01-01T00:00:00.000Z', ...context },
 })
 
-const resource = { text: 'src/main.ts', size: 7, flag: true, nothing: null, list: ['a', 7], host: '[fd00::1]', deep: { inside: 'x' } }
+const resource = {
+  text: 'src/main.ts',
+  size: 7,
+  flag: true,
+  nothing: null,
+  list: ['a', 7],
+  host: '[fd00::1]',
+  deep: { inside: 'x' },
+  owner: 'user:ada',
+}
 const HOLDING: [Condition, boolean][] = [
   [{ fact: 'action.resource.text', is: 'exists' }, true],
   [{ fact: 'action.resource.nothing', is: 'exists' }, false],
@@ -63,6 +73,14 @@ const HOLDING: [Condition, boolean][] = [
   [{ fact: 'action.resource.host', is: 'in_network', value: ['10.0.0.0/8', 'fc00::/7'] }, true],
   [{ fact: 'action.resource.host', is: 'in_network', value: '10.0.0.0/8' }, false],
   [{ fact: 'action.resource.text', is: 'in_network', value: '0.0.0.0/0' }, false],
+  [{ fact: 'action.resource.owner', is: 'equals', valueFrom: 'principal.id' }, true],
+  [{ fact: 'action.resource.text', is: 'equals', valueFrom: 'principal.id' }, false],
+  [{ fact: 'action.resource.missing', is: 'equals', valueFrom: 'action.resource.nothing' }, false],
+  [{ fact: 'action.resource.list', is: 'includes', valueFrom: 'action.resource.size' }, true],
+  [{ fact: 'action.resource.list', is: 'includes', valueFrom: 'action.resource.nothing' }, false],
+  [{ fact: 'action.resource.size', is: 'in', valueFrom: 'action.resource.list' }, true],
+  [{ fact: 'action.resource.text', is: 'in', valueFrom: 'action.resource.list' }, false],
+  [{ fact: 'action.resource.text', is: 'in', valueFrom: 'action.resource.missing' }, false],
 ]
 const opposite = (condition: Condition) => ({ ...condition, is: `not_${condition.is}` }) as Condition
 
@@ -160,18 +178,130 @@ export function policyConformance(driver: string, open: () => Promise<Policy>): 
         const { verdict, obligations } = await decide(rules, { context: { approvals } })
         expect(verdict).toBe(approvals.length === 0 ? 'needs_approval' : 'allow')
         expect(obligations).toHaveLength(2)
-        expect(obligations).toEqual(expect.arrayContaining(value.map((terms) => ({ kind: 'approval', value: terms }))))
+        expect(obligations).toEqual(
+          expect.arrayContaining(value.map((terms, index) => ({ kind: 'approval', value: terms, rule: rules[index]?.id }))),
+        )
       }
     })
 
-    test('obligations come with whatever goes ahead, not with a denial', async () => {
-      const oblige = rule('log-it', 'oblige', { obligations: [{ kind: 'record', value: { days: 30 } }, { kind: 'tell' }] })
+    test('obligations come with whatever goes ahead, and the rule that says so; not with a denial', async () => {
+      const oblige = rule('mind-it', 'oblige', {
+        obligations: [{ kind: 'redact', value: { output: ['token'] } }, { kind: 'require_reason' }],
+      })
       expect((await decide([oblige, rule('may', 'allow')])).obligations).toEqual([
-        { kind: 'record', value: { days: 30 } },
-        { kind: 'tell' },
+        { kind: 'redact', value: { output: ['token'] }, rule: 'mind-it' },
+        { kind: 'require_reason', rule: 'mind-it' },
       ])
       expect((await decide([oblige])).verdict).toBe('deny')
       expect((await decide([oblige])).obligations).toEqual([])
+    })
+
+    test('a limit comes with what goes ahead, and its rule speaks once it is used up', async () => {
+      const few = (decision: 'deny' | 'needs_approval') =>
+        rule('few', decision, {
+          limit: { most: 5, within: '2h', per: 'project' },
+          when: [{ fact: 'action.effect', is: 'equals', value: 'write' }],
+        })
+      const open = await decide([rule('may', 'allow'), few('deny')])
+      expect(open).toMatchObject({ verdict: 'allow', limits: [{ rule: 'few', most: 5, seconds: 7200, per: 'project' }] })
+      const context = { exceeded: ['few'] }
+      expect(await decide([rule('may', 'allow'), few('deny')], { context })).toMatchObject({ verdict: 'deny', reasons: [{ rule: 'few' }] })
+      expect(await decide([rule('may', 'allow'), few('needs_approval')], { context })).toMatchObject({ verdict: 'needs_approval' })
+      expect(await decide([rule('may', 'allow'), few('deny')], { action: { effect: 'read' } })).toMatchObject({
+        verdict: 'allow',
+        limits: [],
+      })
+      expect(await decide([rule('may', 'allow'), few('deny')], { action: { effect: 'read' }, context })).toMatchObject({ verdict: 'allow' })
+    })
+
+    test.each([
+      ['2026-01-05T08:59:00.000Z', false],
+      ['2026-01-05T09:00:00.000Z', true],
+      ['2026-01-05T16:59:59.999Z', true],
+      ['2026-01-05T17:00:00.000Z', false],
+      ['2026-01-04T12:00:00.000Z', false],
+    ])('office hours are told at %s UTC: %s', async (at, isOpen) => {
+      const value = { days: ['mon', 'tue', 'wed', 'thu', 'fri'] as 'mon'[], from: '10:00', to: '18:00', zone: 'Europe/Berlin' }
+      const open = rule('office', 'allow', { when: [{ fact: 'context.at', is: 'during', value }] })
+      const closed = rule('closed', 'allow', { when: [{ fact: 'context.at', is: 'not_during', value }] })
+      expect((await decide([open], { context: { at } })).verdict).toBe(isOpen ? 'allow' : 'deny')
+      expect((await decide([closed], { context: { at } })).verdict).toBe(isOpen ? 'deny' : 'allow')
+    })
+
+    test('hours over midnight end on the next day, and summer time counts', async () => {
+      const value = { days: ['sun'] as 'sun'[], from: '23:00', to: '01:30', zone: 'America/New_York' }
+      const night = rule('night', 'allow', { when: [{ fact: 'context.at', is: 'during', value }] })
+      const isOpen = async (at: string) => (await decide([night], { context: { at } })).verdict === 'allow'
+      expect(await isOpen('2026-07-06T03:00:00.000Z')).toBe(true)
+      expect(await isOpen('2026-07-06T05:29:00.000Z')).toBe(true)
+      expect(await isOpen('2026-07-06T05:30:00.000Z')).toBe(false)
+      expect(await isOpen('2026-07-05T05:00:00.000Z')).toBe(false)
+      expect(await isOpen('2026-01-05T03:00:00.000Z')).toBe(false)
+    })
+
+    test('data stay in the regions that the tenant and the project leave', async () => {
+      const stays = rule('stays', 'deny', {
+        when: [
+          { fact: 'context.residency', is: 'exists' },
+          { fact: 'action.resource.region', is: 'not_in', valueFrom: 'context.residency' },
+        ],
+      })
+      const verdict = async (residency: string[] | undefined, project: string[] | undefined, region: string) => {
+        await policy.load('acme', compileWith({ residency }, rule('may', 'allow'), stays))
+        return (await policy.decide(question({ action: { resource: { region } }, context: { residency: project } }))).verdict
+      }
+      expect(await verdict(undefined, undefined, 'us-east-1')).toBe('allow')
+      expect(await verdict(['eu-west-1', 'eu-central-1'], undefined, 'eu-west-1')).toBe('allow')
+      expect(await verdict(['eu-west-1', 'eu-central-1'], undefined, 'us-east-1')).toBe('deny')
+      expect(await verdict(['eu-west-1', 'eu-central-1'], ['eu-central-1', 'us-east-1'], 'eu-west-1')).toBe('deny')
+      expect(await verdict(['eu-west-1', 'eu-central-1'], ['eu-central-1', 'us-east-1'], 'us-east-1')).toBe('deny')
+      expect(await verdict(undefined, ['us-east-1'], 'us-east-1')).toBe('allow')
+      expect(await verdict(['eu-west-1'], ['us-east-1'], 'eu-west-1')).toBe('deny')
+    })
+
+    test('a label says all that its beginnings say', async () => {
+      const stop = rule('stop', 'deny', { when: [{ fact: 'context.labels', is: 'includes', value: 'untrusted' }] })
+      const verdict = async (...labels: string[]) => (await decide([rule('may', 'allow'), stop], { context: { labels } })).verdict
+      expect(await verdict('untrusted.web')).toBe('deny')
+      expect(await verdict('untrusted')).toBe('deny')
+      expect(await verdict('untrustedly', 'secret.untrusted')).toBe('allow')
+    })
+
+    test('an explanation says which rules hold, which do not, and on which condition', async () => {
+      const rules = [
+        rule('may', 'allow'),
+        rule('never', 'deny', {
+          when: [
+            { fact: 'action.resource.branch', is: 'equals', value: 'main' },
+            { fact: 'principal.kind', is: 'not_equals', value: 'user' },
+          ],
+        }),
+        rule('elsewhere', 'deny', { applies: { actions: ['tool.files.*'] } }),
+      ]
+      await policy.load('acme', compile(...rules))
+      const explained = await policy.explain(question({ action: { resource: { branch: 'main' } } }))
+      expect(explained.decision).toMatchObject({ verdict: 'allow', reasons: [{ rule: 'may' }] })
+      expect(explained.capability).toEqual({ needed: 'tool.git.write', held: true, within: [] })
+      expect(explained.rules.toSorted((one, other) => one.rule.localeCompare(other.rule))).toMatchObject([
+        { rule: 'may', decides: 'allow', holds: true, conditions: [] },
+        {
+          rule: 'never',
+          decides: 'deny',
+          holds: false,
+          conditions: [
+            { fact: 'action.resource.branch', test: 'equals', negated: false, value: 'main', given: 'main', holds: true },
+            { fact: 'principal.kind', test: 'equals', negated: true, value: 'user', given: 'user', holds: false },
+          ],
+        },
+      ])
+    })
+
+    test('texts that mean something to JavaScript are texts like others', async () => {
+      for (const text of ['__proto__', 'constructor', 'toString', '=']) {
+        const stop = rule('stop', 'deny', { when: [{ fact: 'action.resource.name', is: 'in', value: [text, 'other'] }] })
+        const verdict = async (name: string) => (await decide([rule('may', 'allow'), stop], { action: { resource: { name } } })).verdict
+        expect([text, await verdict(text), await verdict('x')]).toEqual([text, 'deny', 'allow'])
+      }
     })
 
     test.each(HOLDING)('%j holds: %s', async (condition, holds) => {
@@ -209,7 +339,7 @@ export function policyConformance(driver: string, open: () => Promise<Policy>): 
     test('rules that can not be used are refused, and the last stay in force', async () => {
       const good = compile(rule('may', 'allow'))
       await policy.load('acme', good)
-      const misshapen = { version: good.version, document: { rules: { '*': { write: [{ id: 'half' }] } } } }
+      const misshapen = { version: good.version, document: { rules: { '*': { write: { always: [{ id: 'half' }], keyed: [] } } } } }
       await expect(policy.load('acme', misshapen)).rejects.toMatchObject({ code: 'invalid_input' })
       await expect(policy.load('globex', { ...good, document: {} })).rejects.toMatchObject({ code: 'invalid_input' })
       const forged = { version: good.version, document: compile(rule('evil', 'allow')).document }

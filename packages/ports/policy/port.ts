@@ -1,4 +1,4 @@
-import type { Decision, PolicyInput } from '@soma/contracts/policy'
+import type { Decision, Explanation, PolicyInput } from '@soma/contracts/policy'
 
 /** What policy decides from, for one tenant: the constitution's rules and the tenant's own, as compiled data. */
 export interface PolicyData {
@@ -13,6 +13,8 @@ export interface Policy {
   load(tenant: string, data: PolicyData): Promise<void>
   loadedVersion(tenant: string): string | undefined
   decide(input: PolicyInput): Promise<Decision>
+  /** The decision, and how it came about. From the same rules by the same evaluator, for people: it takes longer. */
+  explain(input: PolicyInput): Promise<Explanation>
   version(): Promise<string>
   close(): Promise<void>
 }

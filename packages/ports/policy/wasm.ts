@@ -2,14 +2,16 @@ import { readFile } from 'node:fs/promises'
 import { type LoadedPolicy, loadPolicy } from '@open-policy-agent/opa-wasm'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
-import { Decision, type PolicyInput } from '@soma/contracts/policy'
+import { Decision, Explanation, type PolicyInput } from '@soma/contracts/policy'
 import { z } from 'zod'
 import type { Policy, PolicyData } from './port.ts'
 import { checkPolicyData, noDecision, noRules, type RulesInForce, writeQuestion } from './question.ts'
 
 const EVALUATOR = new URL('../../../policies/decision.wasm', import.meta.url)
 
-const Answer = z.tuple([z.object({ result: Decision })])
+const answerOf = <Result>(result: z.ZodType<Result>) => z.tuple([z.object({ result })])
+const DECISION = { entrypoint: 'soma/decision/decision', answer: answerOf(Decision) }
+const EXPLANATION = { entrypoint: 'soma/decision/explanation', answer: answerOf(Explanation) }
 
 interface Evaluating extends RulesInForce {
   evaluator: LoadedPolicy
@@ -25,20 +27,24 @@ export async function openWasmPolicy(options: { wasm?: Uint8Array } = {}): Promi
   await startEvaluator(wasm)
   const tenants = new Map<string, Evaluating>()
 
+  function rulesFor({ principal }: PolicyInput): Evaluating {
+    const inForce = tenants.get(principal.tenant)
+    if (inForce) return inForce
+    throw noRules(principal.tenant)
+  }
+
   return {
     async load(tenant, data) {
-      const { rules, readsArguments } = checkPolicyData(data)
+      const { rules, ...needs } = checkPolicyData(data)
       const same = [...tenants.values()].find(({ version }) => version === data.version)
-      tenants.set(tenant, same ?? { version: data.version, readsArguments, evaluator: await evaluatorOf(wasm, data.version, rules) })
+      tenants.set(tenant, same ?? { ...needs, version: data.version, evaluator: await evaluatorOf(wasm, data.version, rules) })
     },
 
     loadedVersion: (tenant) => tenants.get(tenant)?.version,
 
-    async decide(input) {
-      const inForce = tenants.get(input.principal.tenant)
-      if (!inForce) throw noRules(input.principal.tenant)
-      return evaluate(inForce, input)
-    },
+    decide: async (input) => evaluate(rulesFor(input), input, DECISION),
+
+    explain: async (input) => evaluate(rulesFor(input), input, EXPLANATION),
 
     version: async () => `sha256:${sha256(wasm)}`,
 
@@ -79,10 +85,15 @@ async function evaluatorOf(wasm: Uint8Array, version: string, rules: PolicyData[
   return evaluator
 }
 
-function evaluate(inForce: Evaluating, input: PolicyInput): Decision {
+interface Query<Result> {
+  entrypoint: string
+  answer: z.ZodType<[{ result: Result }]>
+}
+
+function evaluate<Result>(inForce: Evaluating, input: PolicyInput, { entrypoint, answer }: Query<Result>): Result {
   const question = new TextEncoder().encode(writeQuestion(input, inForce))
   try {
-    return Answer.parse(inForce.evaluator.evaluate(question.buffer))[0].result
+    return answer.parse(inForce.evaluator.evaluate(question.buffer, entrypoint))[0].result
   } catch (cause) {
     throw noDecision(`The evaluator gave no decision on ${input.action.name}`, cause)
   }

@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
-import { Decision } from '@soma/contracts/policy'
+import { Decision, Explanation, type PolicyInput } from '@soma/contracts/policy'
 import { Pool } from 'undici'
 import { z } from 'zod'
 import type { Policy } from '../port.ts'
@@ -14,7 +14,14 @@ const RULES_WITHIN = 5000
 const PAUSE = 20
 const CONNECTIONS = 32
 
-const Answer = z.object({ result: Decision.optional() })
+/** What is asked for, and the shape of the answer. No result: the rules are not there, or decide nothing. */
+const query = <Result>(path: string, result: z.ZodType<Result>) => ({
+  path: `/v1/data/soma/decision/${path}`,
+  answer: z.object({ result: result.optional() }),
+})
+type Query<Result> = ReturnType<typeof query<Result>>
+const DECISION = query('decision', Decision)
+const EXPLANATION = query('explanation', Explanation)
 const LoadedVersion = z.object({ result: z.string().optional() })
 const BundleStatus = z.object({ code: z.string().optional(), message: z.string().optional(), http_code: z.unknown().optional() })
 const Status = z.object({
@@ -47,37 +54,41 @@ export async function openOpaPolicy(options: OpaOptions): Promise<Policy> {
     return LoadedVersion.parse(await ask({ method: 'GET', path }, milliseconds)).result
   }
 
-  async function askOnce(body: string, milliseconds: number): Promise<Decision | undefined> {
-    return Answer.parse(await ask({ method: 'POST', path: '/v1/data/soma/decision/decision', body }, milliseconds)).result
+  async function askOnce<Result>({ path, answer }: Query<Result>, body: string, milliseconds: number): Promise<Result | undefined> {
+    return answer.parse(await ask({ method: 'POST', path, body }, milliseconds)).result
   }
 
   /** Undefined while the rules are not there. Asked again once they are, for they may have come in between. */
-  async function askDecision(body: string, version: string, milliseconds: number): Promise<Decision | undefined> {
-    const decision = await askOnce(body, milliseconds)
-    if (decision ?? !(await readLoadedVersion(version, milliseconds))) return decision
-    const second = await askOnce(body, milliseconds)
+  async function askRules<Result>(what: Query<Result>, body: string, version: string, milliseconds: number): Promise<Result | undefined> {
+    const result = await askOnce(what, body, milliseconds)
+    if (result ?? !(await readLoadedVersion(version, milliseconds))) return result
+    const second = await askOnce(what, body, milliseconds)
     if (second) return second
     throw noDecision('The question is none that the rules can decide')
   }
 
+  async function answer<Result>(what: Query<Result>, input: PolicyInput, policyOf: (result: Result) => string): Promise<Result> {
+    const rules = tenants.get(input.principal.tenant)
+    if (!rules) throw noRules(input.principal.tenant)
+    const body = `{"input":${writeQuestion(input, rules)}}`
+    const result = await untilAnswered(ANSWER_WITHIN, rules.version, (milliseconds) => askRules(what, body, rules.version, milliseconds))
+    if (policyOf(result) === rules.version) return result
+    throw noDecision(`OPA decided ${input.action.name} by ${policyOf(result)} instead of ${rules.version}`)
+  }
+
   return {
     async load(tenant, data) {
-      const { readsArguments } = checkPolicyData(data)
+      const { rules: _, ...needs } = checkPolicyData(data)
       const { version } = data
       await untilAnswered(RULES_WITHIN, version, (milliseconds) => readLoadedVersion(version, milliseconds))
-      tenants.set(tenant, { version, readsArguments })
+      tenants.set(tenant, { version, ...needs })
     },
 
     loadedVersion: (tenant) => tenants.get(tenant)?.version,
 
-    async decide(input) {
-      const rules = tenants.get(input.principal.tenant)
-      if (!rules) throw noRules(input.principal.tenant)
-      const body = `{"input":${writeQuestion(input, rules)}}`
-      const decision = await untilAnswered(ANSWER_WITHIN, rules.version, (milliseconds) => askDecision(body, rules.version, milliseconds))
-      if (decision.policy === rules.version) return decision
-      throw noDecision(`OPA decided ${input.action.name} by ${decision.policy} instead of ${rules.version}`)
-    },
+    decide: (input) => answer(DECISION, input, ({ policy }) => policy),
+
+    explain: (input) => answer(EXPLANATION, input, ({ decision }) => decision.policy),
 
     async version() {
       const { result } = Status.parse(await ask({ method: 'GET', path: '/v1/status' }, ANSWER_WITHIN).catch(explainSilence))
