@@ -63,7 +63,7 @@ function sectionLines({ terminal: { paint, width, hasUnicode } }: Session, { tit
     const { name, driver, version, milliseconds, detail, fix } = finding
     const latency = milliseconds === undefined ? '' : `${milliseconds} ms`
     const facts = driver
-      ? [pad(driver, 11), detail && !version ? '' : pad(truncate(version ?? '', 20), 20), latency, detail].filter(Boolean).join('  ')
+      ? [pad(driver, 11), detail && !version ? '' : pad(truncate(version ?? '', 24), 24), latency, detail].filter(Boolean).join('  ')
       : [version, latency, detail].filter(Boolean).join('  ')
     return [
       `  ${sign(finding)} ${pad(name, 12)} ${truncate(facts, width - 17)}`,

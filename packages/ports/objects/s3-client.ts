@@ -65,7 +65,10 @@ export async function makeBucket(s3: S3, { bucket, region }: S3Options): Promise
   })
 }
 
-/** S3 has no version: what the server calls itself, e.g. `MinIO` or `AmazonS3`. */
+/**
+ * What the server calls itself, e.g. `MinIO` or `AmazonS3`. S3 has no version, and MinIO tells its own to administrators alone, whose keys
+ * the platform should not have.
+ */
 export async function readServerName(s3: S3, bucket: string): Promise<string> {
   let server = 'S3'
   const request = new (await import('@aws-sdk/client-s3')).HeadBucketCommand({ Bucket: bucket })
@@ -81,5 +84,5 @@ export async function readServerName(s3: S3, bucket: string): Promise<string> {
     // A bucket that is not made yet; the server is there.
     if (!isNotFound(error)) throw error
   })
-  return server
+  return `${server}, version not told`
 }

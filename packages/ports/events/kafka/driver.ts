@@ -68,7 +68,8 @@ export async function openKafkaEvents(parts: KafkaEventsParts): Promise<Events> 
     async version() {
       try {
         const { id, brokers } = await admin.metadata({ topics: [], forceUpdate: true })
-        return `cluster ${id}, ${brokers.size} ${brokers.size === 1 ? 'broker' : 'brokers'}`
+        // Brokers say which requests they understand, not what they are.
+        return `version not told, ${brokers.size} ${brokers.size === 1 ? 'broker' : 'brokers'} of cluster ${id}`
       } catch (error) {
         throw kafkaUnavailable(settings, error)
       }
