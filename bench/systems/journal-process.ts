@@ -11,8 +11,7 @@ const kind = 'step.completed'
 const { connection } = parametersOfChild<{ connection: Connection }>()
 const sql = await openPostgres({ connection })
 const journal = await openPostgresJournal(sql)
-await sql.pool.query('create schema floor')
-await sql.pool.query('create table floor.entries (like journal.entries including all)')
+await sql.migrate('floor', [{ name: '001-entries', up: 'create table entries (like journal.entries including all)' }])
 let lastRun = 0
 
 const payloadOf = (step: number) => ({ step, name: 'add', label: 'add', input: { sum: step * 3, step }, output: step * 4 })
@@ -55,7 +54,7 @@ const methods = {
     const perSecond = await rate(runs * APPENDS, async () => {
       written = await Promise.all(Array.from({ length: runs }, (_, index) => appendRun(first + index)))
     })
-    const { rows } = await sql.pool.query('select count(*)::int as count from journal.entries where position = any($1)', [
+    const { rows } = await sql.platform.query('select count(*)::int as count from journal.entries where position = any($1)', [
       written.flat().map((entry) => entry.position),
     ])
     if (rows[0].count !== runs * APPENDS) throw new Error(`${rows[0].count} of ${runs * APPENDS} entries are in the journal`)
@@ -65,7 +64,7 @@ const methods = {
   async floor(runs: number): Promise<number> {
     const groups = floorGroups(runs)
     return rate(runs * APPENDS, async () => {
-      for (const values of groups) await sql.pool.query({ ...FLOOR, values })
+      for (const values of groups) await sql.platform.query({ ...FLOOR, values })
     })
   },
   memory,

@@ -137,7 +137,7 @@ test('tokens go on growing though everything was flushed, and though others drew
   const second = await locks.tryAcquire('lock', PATIENT)
   expect(second?.token).toBeGreaterThan(first?.token ?? 0n)
   await second?.release()
-  const { rows } = await sql.pool.query('select locks.take_block(1000) as below')
+  const { rows } = await sql.platform.query('select locks.take_block(1000) as below')
   const elsewhere = BigInt((rows[0] as { below: string }).below) + 1000n
   await expect
     .poll(async () => {

@@ -34,10 +34,11 @@ beforeAll(async () => {
   for (const { name, ...identity } of (await stack.stateOf('redis')).processes) nodes.set(name, identity)
   group = await readGroup()
   sql = await openTestSql()
-  await sql.pool.query(`
+  const tables = `
     create table fences (name text primary key, token bigint not null default 0);
-    create table writes (position bigint generated always as identity primary key, name text, token bigint, holder text)`)
-  await sql.pool.query('insert into fences (name) select unnest($1::text[])', [[...LOCKS, 'sleeper']])
+    create table writes (position bigint generated always as identity primary key, name text, token bigint, holder text)`
+  await sql.migrate('failover', [{ name: '001-fences-and-writes', up: tables }])
+  await sql.platform.query('insert into failover.fences (name) select unnest($1::text[])', [[...LOCKS, 'sleeper']])
 })
 afterAll(async () => {
   await sql.close()
@@ -65,9 +66,9 @@ async function openLocks(): Promise<Locks> {
 
 /** What a lock protects: a row that refuses whoever comes with a lower token than it has seen. */
 async function write(lease: Lease, holder: string): Promise<boolean> {
-  const { rowCount } = await sql.pool.query(
-    `with passed as (update fences set token = $2 where name = $1 and token <= $2 returning name)
-     insert into writes (name, token, holder) select name, $2, $3 from passed`,
+  const { rowCount } = await sql.platform.query(
+    `with passed as (update failover.fences set token = $2 where name = $1 and token <= $2 returning name)
+     insert into failover.writes (name, token, holder) select name, $2, $3 from passed`,
     [lease.name, lease.token, holder],
   )
   return rowCount === 1
@@ -146,7 +147,7 @@ async function comeBack(name: string): Promise<void> {
 }
 
 async function countWrites(): Promise<number> {
-  return Number((await sql.pool.query('select count(*) from writes')).rows[0].count)
+  return Number((await sql.platform.query('select count(*) from failover.writes')).rows[0].count)
 }
 
 test(`no two holders pass a fence together and tokens never go back, though ${ROUNDS} failovers lose the last leases`, async ({
@@ -214,7 +215,7 @@ function expectGrowing(claims: readonly Claim[]): void {
 
 /** In the order in which the fences let them through: a holder's writes stand together, and a token has one holder. */
 async function expectOneHolderAtATime(): Promise<void> {
-  const { rows } = await sql.pool.query('select name, token, holder from writes order by position')
+  const { rows } = await sql.platform.query('select name, token, holder from failover.writes order by position')
   const last = new Map<string, { token: bigint; holder: string }>()
   for (const { name, token, holder } of rows as { name: string; token: string; holder: string }[]) {
     const before = last.get(name)

@@ -23,7 +23,7 @@ beforeAll(async () => {
   stack = openStack(SERVERS, await mkdtemp(join(tmpdir(), 'soma-stack-')))
   await stack.up(['temporal'])
   sql = await openTestSql()
-  await sql.pool.query('create table effects (key text not null)')
+  await sql.migrate('effects', [{ name: '001-effects', up: 'create table effects (key text not null)' }])
 })
 afterAll(async () => {
   for (const worker of workers) worker.kill('SIGKILL')
@@ -42,7 +42,7 @@ async function startWorker(runId: string): Promise<ChildProcess & { output: Prom
 }
 
 async function effectsOf(runId: string): Promise<string[]> {
-  const { rows } = await sql.pool.query<{ key: string }>('select key from effects where key like $1', [`run/${runId}#%`])
+  const { rows } = await sql.platform.query<{ key: string }>('select key from effects.effects where key like $1', [`run/${runId}#%`])
   return rows.map(({ key }) => key)
 }
 

@@ -20,7 +20,7 @@ await engine.start({
   workflows: [addUp],
   activities: {
     double: async ({ step }: { step: number }, { key }) => {
-      await sql.pool.query('insert into effects (key) values ($1)', [key])
+      await sql.platform.query('insert into effects.effects (key) values ($1)', [key])
       return step * 2
     },
   },

@@ -31,7 +31,7 @@ describe('cache on PostgreSQL', () => {
     expect(await cache.get('acme', key)).toBe('old')
     await sql.pool.query('update cache.entries set value = \'"new"\' where key = $1', [key])
     const cutAt = performance.now()
-    await sql.pool.query(
+    await sql.superuser.query(
       'select pg_terminate_backend(pid) from pg_stat_activity where query ilike \'listen "soma_cache"\' and datname = current_database()',
     )
     await expect.poll(() => cache.get('acme', key), { timeout: 4_000 }).toBe('new')

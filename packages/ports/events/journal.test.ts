@@ -35,7 +35,7 @@ test('a consumer that is cut off from the database gives its group up, and goes 
   await events.publish('cut', [testEvent('acme', 'a')])
   await expect.poll(() => seen.length).toBe(1)
   await consume('second', second)
-  await sql.pool.query(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()
+  await sql.superuser.query(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()
     and database = (select oid from pg_database where datname = current_database())`)
   await events.publish('cut', [testEvent('acme', 'b')])
   await expect.poll(() => seen.map(({ event }) => event.id)).toContain('b')

@@ -31,4 +31,17 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
         for each statement execute function keep_entries();
     `,
   },
+  {
+    name: '003-roles',
+    // Tenants read their own, the platform reads all and appends, and nobody removes.
+    up: `
+      alter table entries enable row level security;
+      drop policy if exists own_tenant on entries;
+      create policy own_tenant on entries for select to soma_tenant using (tenant = nullif(current_setting('soma.tenant', true), ''));
+      create policy every_tenant on entries to soma_platform using (true);
+      revoke insert, update, delete on entries from soma_tenant;
+      grant select on entries to soma_tenant;
+      grant select, insert, update on entries to soma_platform;
+    `,
+  },
 ]

@@ -13,7 +13,6 @@ const FIELDS = `position, tenant, stream, seq, kind, at, payload, encode(digest,
 /** The journal on PostgreSQL, embedded or not. */
 export async function openPostgresJournal(sql: Sql): Promise<Journal> {
   await sql.migrate('journal', JOURNAL_MIGRATIONS)
-  await sql.pool.query('revoke insert, update, delete on journal.entries from soma_tenant')
   const listeners = new Set<() => void>()
   const announce = createAnnouncer(sql)
   const tellListeners = () => {

@@ -37,7 +37,7 @@ describe('locks on PostgreSQL', () => {
     const lease = await here.acquire(name, LONG)
     const waiting = there.acquire(name, LONG)
     await expect(Promise.race([waiting, pass(100, 'still waits')])).resolves.toBe('still waits')
-    await sql.pool.query(
+    await sql.superuser.query(
       'select pg_terminate_backend(pid) from pg_stat_activity where query ilike \'listen "soma_locks"\' and datname = current_database()',
     )
     await lease?.release()
@@ -53,7 +53,7 @@ describe('locks on PostgreSQL', () => {
     const after = await openPostgresLocks(sql)
     expect(await after.tryAcquire(name, { ttlMilliseconds: 60_000 })).toBeUndefined()
     await lease?.release()
-    expect((await sql.pool.query('select from locks.leases where name = $1', [name])).rowCount).toBe(0)
+    expect((await sql.platform.query('select from locks.leases where name = $1', [name])).rowCount).toBe(0)
     await after.close()
   })
 
@@ -61,10 +61,10 @@ describe('locks on PostgreSQL', () => {
     const name = randomUUID()
     const before = await openPostgresLocks(sql)
     const lost = await before.tryAcquire(name, { ttlMilliseconds: 60_000 })
-    await sql.pool.query("update locks.leases set expires_at = now() - interval '2 days' where name = $1", [name])
+    await sql.platform.query("update locks.leases set expires_at = now() - interval '2 days' where name = $1", [name])
     await before.close()
     const after = await openPostgresLocks(sql)
-    expect((await sql.pool.query('select from locks.leases where name = $1', [name])).rowCount).toBe(0)
+    expect((await sql.platform.query('select from locks.leases where name = $1', [name])).rowCount).toBe(0)
     const anew = await after.tryAcquire(name, { ttlMilliseconds: 60_000 })
     expect(anew?.token).toBeGreaterThan(lost?.token ?? 0n)
     await after.close()

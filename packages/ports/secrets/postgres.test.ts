@@ -13,7 +13,7 @@ describe('secrets on PostgreSQL', () => {
     const secrets = await openPostgresSecrets(sql, { masterKey })
     await secrets.write('acme', 'twice/a', 'correct horse battery staple')
     await secrets.write('acme', 'twice/b', 'correct horse battery staple')
-    const { rows } = await sql.pool.query("select wrapped_key, sealed from secrets.versions where name like 'twice/%'")
+    const { rows } = await sql.platform.query("select wrapped_key, sealed from secrets.versions where name like 'twice/%'")
     expect(rows).toHaveLength(2)
     for (const row of rows) expect(Buffer.concat([row.wrapped_key, row.sealed]).includes('horse')).toBe(false)
     expect(rows[0].sealed.equals(rows[1].sealed)).toBe(false)
@@ -43,19 +43,19 @@ describe('secrets on PostgreSQL', () => {
     ],
   ])('a row copied to %s can not be read', async (_, copy, tenant, name, version) => {
     const secrets = await openPostgresSecrets(sql, { masterKey })
-    await sql.pool.query("delete from secrets.versions where name in ('bound', 'copied')")
+    await sql.platform.query("delete from secrets.versions where name in ('bound', 'copied')")
     await secrets.write('acme', 'bound', 'correct horse')
-    await sql.pool.query(copy, ['bound'])
+    await sql.platform.query(copy, ['bound'])
     await expect(secrets.read(tenant, name, version)).rejects.toMatchObject({ code: 'digest_mismatch', details: { tenant, name, version } })
     expect(await secrets.read('acme', 'bound', 1)).toBe('correct horse')
-    await sql.pool.query("delete from secrets.versions where name in ('bound', 'copied')")
+    await sql.platform.query("delete from secrets.versions where name in ('bound', 'copied')")
   })
 
   test.each(['wrapped_key', 'sealed'])('one changed bit of %s is found, and a cut row too', async (column) => {
     const secrets = await openPostgresSecrets(sql, { masterKey })
     const name = `bits of ${column}`
     await secrets.write('acme', name, 'correct horse')
-    const { rows } = await sql.pool.query(`select length(${column}) as bytes, ${column} as intact from secrets.versions where name = $1`, [
+    const { rows } = await sql.platform.query(`select length(${column}) as bytes, ${column} as intact from secrets.versions where name = $1`, [
       name,
     ])
     const { bytes, intact } = rows[0] as { bytes: number; intact: Buffer }
@@ -70,7 +70,7 @@ describe('secrets on PostgreSQL', () => {
       Buffer.alloc(0),
     ]
     for (const damage of damaged) {
-      await sql.pool.query(`update secrets.versions set ${column} = $1 where name = $2`, [damage, name])
+      await sql.platform.query(`update secrets.versions set ${column} = $1 where name = $2`, [damage, name])
       await expect(secrets.read('acme', name)).rejects.toMatchObject({ code: 'digest_mismatch' })
     }
     await secrets.delete('acme', name)
@@ -115,7 +115,7 @@ describe('secrets on PostgreSQL', () => {
     for (const tenant of tenants)
       for (let index = 0; index < versions; index++) await secrets.write(tenant, `name ${index % 60}`, `value ${index}`)
     const stored = async () =>
-      (await fresh.pool.query('select wrapped_key, sealed, updated_at from secrets.versions order by tenant, name, version')).rows as {
+      (await fresh.platform.query('select wrapped_key, sealed, updated_at from secrets.versions order by tenant, name, version')).rows as {
         wrapped_key: Buffer
         sealed: Buffer
         updated_at: Date

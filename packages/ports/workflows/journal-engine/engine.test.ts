@@ -12,12 +12,12 @@ async function open() {
       const sql = await openPostgres({ connection: { ...shared.connection, application_name: `engine-${Math.random()}` }, poolSize: 5 })
       const journal = await openPostgresJournal(sql)
       const engine = await openJournalWorkflows({ sql, journal })
-      const { rows } = await sql.pool.query("select current_setting('application_name') as name")
+      const { rows } = await sql.platform.query("select current_setting('application_name') as name")
       return {
         engine,
         async crash() {
-          await shared.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [rows[0].name])
-          void sql.pool.end()
+          await shared.superuser.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [rows[0].name])
+          void sql.close()
         },
       }
     },

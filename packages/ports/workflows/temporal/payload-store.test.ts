@@ -20,7 +20,7 @@ async function openStore() {
     await sql.close()
   }
   const run = (runId: string, status: string, endedAgo: string | null, parent: string | null = null) =>
-    sql.pool.query(
+    sql.platform.query(
       `insert into workflows.runs (tenant, run_id, workflow, status, generation, started_at, ended_at, parent)
        values ('acme', $1, 'w', $2, 1, now(), now() - $3::interval, $4)`,
       [runId, status, endedAgo, parent],
@@ -50,7 +50,7 @@ test('payloads are kept while the outermost run is open and for a day after, als
   await run('old.1', 'completed', '3 days', 'old')
   for (const runId of ['open', 'open.1', 'recent', 'old', 'old.1']) await store.encode([payloadOf(5000)], about(runId))
   await sweepPayloads(sql)
-  const { rows } = await sql.pool.query('select run_id from workflows.payloads order by run_id')
+  const { rows } = await sql.platform.query('select run_id from workflows.payloads order by run_id')
   expect(rows.map(({ run_id }) => run_id)).toEqual(['open', 'open.1', 'recent'])
   await close()
 })
