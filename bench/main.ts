@@ -1,22 +1,31 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { cpus, totalmem } from 'node:os'
+import { cpus, loadavg, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { startPostgres } from './database.ts'
 import manifest from './package.json' with { type: 'json' }
 import { gate } from './scenarios/gate.ts'
 import { journal } from './scenarios/journal.ts'
+import { PORTS, ports } from './scenarios/ports.ts'
 import type { Outcome, Scenario } from './scenarios/scenario.ts'
 import { start } from './scenarios/start.ts'
 import { workflows } from './scenarios/workflows.ts'
 import { printGoals, printTable } from './table.ts'
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { workflows, journal, gate, start }
-const HELP = `npm run bench -- [--only ${Object.keys(SCENARIOS).join(',')}] [--rounds N] [--quick] [--json]`
+/** What runs unless scenarios are named: needs nothing that npm does not bring. */
+const EVERYTHING: Readonly<Record<string, Scenario>> = { workflows, journal, gate, start }
+const SCENARIOS: Readonly<Record<string, Scenario>> = { ...EVERYTHING, ports }
+const HELP = `npm run bench -- [scenario…] [--rounds N] [--quick] [--json]
 
-const { values } = parseArgs({
+Scenarios: ${Object.keys(EVERYTHING).join(', ')}; all of these when none is named, here or by --only a,b.
+           ports: the drivers on the real servers, which it installs and starts. --ports a,b for some of
+           ${PORTS.join(', ')}.`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     only: { type: 'string' },
+    ports: { type: 'string' },
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -27,21 +36,28 @@ if (values.help) {
   console.log(HELP)
   process.exit()
 }
-const names = values.only?.split(',') ?? Object.keys(SCENARIOS)
+const named = [...positionals, ...(values.only?.split(',') ?? [])]
+const names = named.length > 0 ? named : Object.keys(EVERYTHING)
+const onlyPorts = values.ports?.split(',') as typeof PORTS | undefined
 const rounds = Number(values.rounds ?? (values.quick ? 2 : 7))
-const unknown = names.find((name) => !(name in SCENARIOS))
-if (unknown !== undefined || !Number.isInteger(rounds) || rounds < 1) {
-  console.error(unknown === undefined ? `--rounds is a whole number from 1, not "${values.rounds}".` : `There is no scenario "${unknown}".`)
-  console.error(HELP)
+const mistakes = [
+  ...names.filter((name) => !(name in SCENARIOS)).map((name) => `There is no scenario "${name}".`),
+  ...(onlyPorts ?? []).filter((port) => !PORTS.includes(port)).map((port) => `There is no port "${port}".`),
+  ...(Number.isInteger(rounds) && rounds >= 1 ? [] : [`--rounds is a whole number from 1, not "${values.rounds}".`]),
+]
+if (mistakes.length > 0) {
+  console.error([...mistakes, HELP].join('\n'))
   process.exit(2)
 }
 
 const say = (line: string) => console.error(line)
 const startedAt = new Date()
+const loadBefore = loadavg()[0] as number
 const postgres = await startPostgres()
 const outcomes: Record<string, Outcome> = {}
 try {
-  for (const name of names) outcomes[name] = await (SCENARIOS[name] as Scenario)({ postgres, rounds, quick: values.quick, say })
+  for (const name of names)
+    outcomes[name] = await (SCENARIOS[name] as Scenario)({ postgres, rounds, quick: values.quick, ports: onlyPorts, say })
 } finally {
   await postgres.stop()
 }
@@ -57,6 +73,7 @@ const result = {
     memoryMB: Math.round(totalmem() / 2 ** 20),
     node: process.version,
     postgres: postgres.version,
+    load: { before: loadBefore, after: loadavg()[0] as number },
   },
   versions: manifest.dependencies,
   goals,
@@ -71,5 +88,7 @@ if (values.json) console.log(text)
 else {
   for (const { tables } of Object.values(outcomes)) for (const table of tables) printTable(table)
   printGoals(goals)
-  console.log(`\nAll of it: ${file}`)
+  const { cores, load } = result.machine
+  console.log(`\nLoad average on ${cores} cores: ${load.before.toFixed(1)} before, ${load.after.toFixed(1)} after`)
+  console.log(`All of it: ${file}`)
 }

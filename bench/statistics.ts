@@ -22,3 +22,12 @@ export async function timeTogether(count: number, atOnce: number, task: (index: 
   await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane))
   return (performance.now() - before) / 1000
 }
+
+/** Calls `task` again and again, at the most `atOnce` at a time, until so many seconds are over and what was begun then has ended. */
+export async function repeatFor(seconds: number, atOnce: number, task: () => Promise<void>): Promise<void> {
+  const end = performance.now() + seconds * 1000
+  const lane = async () => {
+    while (performance.now() < end) await task()
+  }
+  await Promise.all(Array.from({ length: atOnce }, lane))
+}

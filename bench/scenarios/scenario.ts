@@ -1,4 +1,5 @@
 import type { Postgres } from '../database.ts'
+import type { PortName } from '../ports/port.ts'
 
 export interface Options {
   postgres: Postgres
@@ -6,6 +7,8 @@ export interface Options {
   rounds: number
   /** Less of everything: to see that it works, not to quote. */
   quick: boolean
+  /** Of the scenario `ports`: only these. */
+  ports?: readonly PortName[]
   say(line: string): void
 }
 
