@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { type Constitution, Rule } from '@soma/contracts/constitution'
+import { createRunLabels } from '@soma/kernel/actions/run-labels'
 import { createAuthenticate } from '@soma/kernel/auth/authenticate'
 import { openTokens } from '@soma/kernel/auth/open-tokens'
 import { Config } from '@soma/kernel/config/schema'
@@ -111,6 +112,7 @@ const server = await createServer({
     return decision
   },
   telemetry,
+  runLabels: createRunLabels(journal),
   logger,
   idempotency: await createIdempotencyStore(sql),
 })
