@@ -114,6 +114,8 @@ async function openWanted(
   if (wants('cache')) needs.cache = await opened('cache')
   // A broker is fed from the journal also when no service here publishes or consumes.
   if (wants('events') || config.drivers.events === 'kafka') needs.events = await opened('events')
+  // Without a broker events are read where they are written.
+  showRelayLag(telemetry.metrics, config.drivers.events === 'kafka' ? () => relayLag(always.sql) : async () => 0)
   if (wants('objects', 'performAction')) needs.objects = await opened('objects')
   if (wants('vectors')) needs.vectors = await opened('vectors')
   if (wants('analytics')) needs.analytics = await opened('analytics')
@@ -122,8 +124,6 @@ async function openWanted(
   if (wants('performAction')) {
     const egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
     const { operations, objects } = needs as Pick<Needs, 'operations' | 'objects'>
-  // Without a broker events are read where they are written.
-  showRelayLag(telemetry.metrics, config.drivers.events === 'kafka' ? () => relayLag(always.sql) : async () => 0)
     needs.performAction = measureActions(createActions({ ...always, operations, objects, egress }), telemetry)
   }
   if (wants('workflows')) needs.workflows = await opened('workflows')
