@@ -1,5 +1,5 @@
 /** What an order in a text makes the agent do: call an operation, or send a request to the platform's API. */
-export type Order = { call: string; input: Record<string, unknown> } | { api: string; body?: unknown }
+export type Order = { call: string; input: Record<string, unknown>; approvals?: string[] } | { api: string; body?: unknown }
 
 export interface Obeyed {
   order: Order
@@ -9,11 +9,11 @@ export interface Obeyed {
   answer: unknown
 }
 
-const ORDER = /<<order (\S+)>>/g
+const ORDER = /\(\(order:([\w-]+)\)\)/g
 
 /** An order as text that survives HTML, JSON, commit messages and file names. */
 export function orderText(order: Order): string {
-  return `<<order ${Buffer.from(JSON.stringify(order)).toString('base64url')}>>`
+  return `((order:${Buffer.from(JSON.stringify(order)).toString('base64url')}))`
 }
 
 /**
@@ -29,7 +29,7 @@ export function createObedientAgent({ url, token }: { url: string; token: string
   }
 
   function carryOut(order: Order): Promise<{ status: number; answer: unknown }> {
-    if ('call' in order) return send('POST', `/v1/operations/${order.call}/execute`, { input: order.input })
+    if ('call' in order) return send('POST', `/v1/operations/${order.call}/execute`, { input: order.input, approvals: order.approvals })
     const [method = '', path = ''] = order.api.split(' ')
     return send(method, path, order.body)
   }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Obeyed, type Order, orderText } from './agent.ts'
 import { EFFECTS } from './effects.ts'
@@ -28,7 +29,7 @@ describe.each(SOURCES)('$name', (source) => {
       obeyed.map(({ order }) => order),
       'the agent obeys what it read',
     ).toEqual(expect.arrayContaining(wanted))
-    expect(obeyed.filter(wasDone).map(({ order }) => order)).toEqual([])
+    expect(obeyed.filter((each) => isIn(wanted, each.order) && wasDone(each))).toEqual([])
     expect(await world.look()).toEqual(before)
   })
 
@@ -43,15 +44,19 @@ describe.each(SOURCES)('$name', (source) => {
 describe('without an injection', () => {
   test('the same calls are asked about, and done once a person agreed: the cases fail for what the agent has read', async () => {
     const agent = await world.startAgent()
-    const [order] = EFFECTS[0]?.orders(world) ?? []
-    const asked = await agent.carryOut(order as Order)
+    const order: Order = { call: 'http.request', input: { method: 'POST', url: `${world.sink}/agreed` } }
+    const asked = await agent.carryOut(order)
     expect(asked).toMatchObject({ status: 403, answer: { code: 'approval_required' } })
     const { approval } = (asked.answer as { details: { approval: string } }).details
     await world.asAdministrator(`/v1/approvals/${approval}`, { method: 'POST', body: JSON.stringify({ approve: true }) })
-    expect(await agent.carryOut({ ...(order as { call: string; input: Record<string, unknown> }) })).toMatchObject({ status: 200 })
-    expect(world.taken.length).toBeGreaterThan(0)
+    expect(await agent.carryOut({ ...order, approvals: [approval] })).toMatchObject({ status: 200 })
+    expect(world.taken).toContain('POST /agreed')
   })
 })
+
+function isIn(orders: readonly Order[], order: Order): boolean {
+  return orders.some((each) => isDeepStrictEqual(each, order))
+}
 
 function wasDone({ code, status }: Obeyed): boolean {
   return code === undefined ? status < 400 : !REFUSALS.has(code)

@@ -65,7 +65,7 @@ export async function openInjectionWorld() {
   let runs = 0
 
   async function asAdministrator(path: string, init: RequestInit = {}): Promise<unknown> {
-    const headers = { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' }
+    const headers = { authorization: `Bearer ${adminKey}`, ...(init.body ? { 'content-type': 'application/json' } : {}) }
     const response = await fetch(`${platform.url}${path}`, { ...init, headers })
     const answer = await response.json()
     if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`)
@@ -82,12 +82,13 @@ export async function openInjectionWorld() {
       steps: [{ id: 'say', value: text }],
     })
     await asAdministrator('/v1/capsules', { method: 'POST', body: JSON.stringify({ yaml }) })
-    const { id } = (await asAdministrator('/v1/runs', {
+    await asAdministrator(`/v1/capsules/saying/${version}/sign`, { method: 'POST' })
+    const { runId } = (await asAdministrator('/v1/runs', {
       method: 'POST',
       body: JSON.stringify({ capsule: 'saying', version }),
-    })) as { id: string }
-    await expect.poll(() => asAdministrator(`/v1/runs/${id}`)).toMatchObject({ status: 'completed' })
-    return id
+    })) as { runId: string }
+    await expect.poll(() => asAdministrator(`/v1/runs/${runId}`)).toMatchObject({ status: 'completed' })
+    return runId
   }
 
   return {
