@@ -8,6 +8,7 @@ import { openTokens } from '@soma/kernel/auth/open-tokens'
 import { Config } from '@soma/kernel/config/schema'
 import { createDecisionLog } from '@soma/kernel/gate/decision-log'
 import { createGate } from '@soma/kernel/gate/gate'
+import { openLimits } from '@soma/kernel/gate/limits'
 import { createIdempotencyStore } from '@soma/kernel/http/idempotency'
 import { createServer } from '@soma/kernel/http/server'
 import { defineService, type Needs, type ServiceContext } from '@soma/kernel/http/service'
@@ -55,7 +56,7 @@ const base = parseConstitution(await readFile(new URL('../../policies/constituti
 const overlay: Constitution = { ...base, metadata: { ...base.metadata, name: 'bench' }, rules: hundredRules }
 const data = compileConstitution([base, overlay])
 const decisions = createDecisionLog(journal)
-const gate = createGate({ policy, source: { read: async () => data }, kill, decisions })
+const gate = createGate({ policy, source: { read: async () => data }, kill, limits: await openLimits(sql), decisions })
 
 const secrets = await openPostgresSecrets(sql, { masterKey: randomBytes(32) })
 const tokens = await openTokens({ config, sql, secrets, broadcast })

@@ -59,7 +59,7 @@ test('every decision is in the ledger, with who asked, for what, where, and why 
   expect(decisions.map(({ decision }) => decision.verdict)).toEqual(['allow', 'needs_approval', 'deny'])
   const [entry] = await world.journal.tail({ after: '0', tenant: principal.tenant, kinds: ['gate.decided'], includeUnsettled: true })
   expect(entry?.payload).toEqual({
-    principal: { id: 'agent:dev', kind: 'agent' },
+    principal: { id: 'agent:dev', kind: 'agent', grants: expect.stringMatching(/^[0-9a-f]{32}$/) },
     action: { name: 'tool.demo.write', capability: 'tool.demo.write', effect: 'write', resource: { path: 'a' } },
     context: { run: 'r1', labels: ['untrusted'] },
     decision: decisions[0]?.decision,
@@ -89,7 +89,7 @@ test('without a policy the answer is no, until it can be read', async () => {
   source.read = async () => {
     throw new SomaError('policy_unavailable', 'No constitution is in force.')
   }
-  world.gate.forgetAll()
+  world.gate.forget('platform')
   await expect(world.gate.pass(ask(principal))).rejects.toMatchObject({ code: 'policy_unavailable' })
   source.read = read
   await world.gate.pass(ask(principal))

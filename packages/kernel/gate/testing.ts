@@ -14,6 +14,7 @@ import type { z } from 'zod'
 import { openKillSwitches } from '../kill/kill-switches.ts'
 import { createDecisionLog } from './decision-log.ts'
 import { createGate, type PolicySource } from './gate.ts'
+import { openLimits } from './limits.ts'
 
 /** The gate on a real database, journal and policy. `journal.refuses` makes appends fail as a full disk would. */
 export async function openTestGate(options: { sql?: Sql; source?: PolicySource } = {}) {
@@ -23,7 +24,8 @@ export async function openTestGate(options: { sql?: Sql; source?: PolicySource }
   const kill = await openKillSwitches({ sql, broadcast, journal })
   const policy = await openWasmPolicy()
   const decisions = createDecisionLog(journal)
-  const gate = createGate({ policy, source: options.source ?? { read: async () => RULES }, kill, decisions })
+  const limits = await openLimits(sql)
+  const gate = createGate({ policy, source: options.source ?? { read: async () => RULES }, kill, limits, decisions })
   return {
     sql,
     journal,

@@ -23,6 +23,15 @@ export interface RouteAction {
   resource?(request: FastifyRequest): Record<string, unknown>
 }
 
+/** Characters of a reason that are kept. */
+const LONGEST_REASON = 500
+
+/** Why, in the words of whoever asks: the header `Soma-Reason`. */
+export function reasonOf({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
+  const reason = headers['soma-reason']
+  return typeof reason === 'string' ? reason.slice(0, LONGEST_REASON) : undefined
+}
+
 /** The gate as HTTP asks it. Throws the SomaError that the caller gets when the answer is no. */
 export type HttpGate = (request: GateRequest) => Promise<Decision>
 
@@ -59,7 +68,8 @@ export async function passGate(
 ): Promise<Decision> {
   const { name, capability, effect } = action
   const isAgent = principal.kind === 'agent'
-  const context = isAgent ? { run: principal.run, labels: await runLabels.of(principal) } : {}
+  const reason = reasonOf(request)
+  const context = isAgent ? { run: principal.run, labels: await runLabels.of(principal), reason } : { reason }
   const resource = action.resource?.(request) ?? (request.params as Record<string, unknown>)
   const decision = await gate({ principal, action: { name, capability, effect, resource: { ...resource } }, context })
   if (decision.verdict === 'allow') {

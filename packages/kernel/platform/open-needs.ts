@@ -10,6 +10,7 @@ import type { Config } from '../config/schema.ts'
 import { createEgress } from '../egress/egress.ts'
 import { createDecisionLog } from '../gate/decision-log.ts'
 import { createGate, type PolicySource } from '../gate/gate.ts'
+import { openLimits } from '../gate/limits.ts'
 import type { Dependency } from '../http/dependencies.ts'
 import type { Need, Needs } from '../http/service.ts'
 import { createKeys } from '../keys/keys.ts'
@@ -69,7 +70,7 @@ export async function openNeeds(
   lifecycle.onStop('kill switches', () => kill.close())
   const decisions = createDecisionLog(journal)
   lifecycle.onStop('decisions', () => decisions.flush())
-  const gate = measureGate(createGate({ policy, source: options.policySource, kill, decisions }), metrics)
+  const gate = measureGate(createGate({ policy, source: options.policySource, kill, limits: await openLimits(sql), decisions }), metrics)
   await broadcast.subscribe(
     'policy',
     (message) => gate.forget((message as { tenant: string }).tenant),

@@ -6,6 +6,7 @@ import { SomaError } from '@soma/contracts/errors'
 import { OperationDescription } from '@soma/kernel/actions/operation-catalogue'
 import type { Operations } from '@soma/kernel/actions/operations'
 import type { PerformAction } from '@soma/kernel/actions/perform-action'
+import { reasonOf } from '@soma/kernel/http/action'
 import type { ServiceApp, ServiceContext } from '@soma/kernel/http/service'
 import type { KillSwitches } from '@soma/kernel/kill/kill-switches'
 import { z } from 'zod'
@@ -79,7 +80,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
         principal: request.principal,
         key: `call/${key ?? randomUUID()}`,
         mayExist: key !== undefined,
-        context: { run: `call/${key ?? 'once'}`, approvals: request.body.approvals },
+        context: { run: `call/${key ?? 'once'}`, approvals: request.body.approvals, reason: reasonOf(request) },
         budgets: [],
         workspace,
         signal: AbortSignal.any([gone.signal, app.stopping]),
