@@ -1,5 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
+import type { PolicyChanges } from '@soma/kernel/gate/policy-changes'
 import type { Keys } from '@soma/kernel/keys/keys'
 import { checkConstitution, parseConstitution } from '@soma/ports/policy/check'
 import { openWasmPolicy } from '@soma/ports/policy/wasm'
@@ -32,7 +33,7 @@ export interface SignedConstitution {
   publishedAt: string
 }
 
-export function createConstitutions({ sql, keys }: { sql: Sql; keys: Keys }) {
+export function createConstitutions({ sql, keys, policyChanges }: { sql: Sql; keys: Keys; policyChanges: PolicyChanges }) {
   async function newest(tenant: string): Promise<SignedConstitution | undefined> {
     return (await versions(tenant, 1))[0]
   }
@@ -64,22 +65,26 @@ export function createConstitutions({ sql, keys }: { sql: Sql; keys: Keys }) {
     throw new SomaError('invalid_input', `The constitution does not hold. ${lines.slice(0, 5).join(' ')}`, { problems })
   }
 
+  /** When it resolves, the rules are in force in this process, and in the others at once or within a second. @throws `invalid_input`, `conflict` */
   async function publish(tenant: string, yaml: string, by: string): Promise<SignedConstitution> {
     const digest = sha256(yaml)
     const last = await newest(tenant)
     if (last?.digest === digest) return last
     await check(tenant, yaml)
     const key = await keys.signingKey('constitution')
-    await sql.pool
-      .query(
+    const inserted = sql.transaction(async (transaction) => {
+      await transaction.query(
         'insert into constitution.versions (tenant, version, yaml, digest, key_id, signature, published_by) values ($1, $2, $3, $4, $5, $6, $7)',
         [tenant, (last?.version ?? 0) + 1, yaml, digest, key.id, key.sign(digest), by],
       )
-      .catch((cause) => {
-        if (cause.code === '23505')
-          throw new SomaError('conflict', 'Another version was published at the same moment. Look at it and publish again.', {}, { cause })
-        throw cause
-      })
+      await policyChanges.note(transaction, tenant)
+    })
+    await inserted.catch((cause) => {
+      if (cause.code === '23505')
+        throw new SomaError('conflict', 'Another version was published at the same moment. Look at it and publish again.', {}, { cause })
+      throw cause
+    })
+    await policyChanges.announce()
     return (await newest(tenant)) as SignedConstitution
   }
 

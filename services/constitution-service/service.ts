@@ -8,14 +8,13 @@ const DEFAULT = new URL('../../policies/constitution.yaml', import.meta.url)
 export const constitutionService = defineService({
   name: 'constitution-service',
   summary: 'The rules that no agent may break, in signed versions.',
-  needs: ['sql', 'keys', 'broadcast'],
+  needs: ['sql', 'keys', 'policyChanges'],
   migrations: { schema: 'constitution', steps: CONSTITUTION_MIGRATIONS },
   routes(app, context) {
-    constitutionRoutes(app, { constitutions: createConstitutions(context), broadcast: context.broadcast })
+    constitutionRoutes(app, createConstitutions(context))
   },
   async start(context) {
     const { version, digest } = await createConstitutions(context).publish(PLATFORM, await readFile(DEFAULT, 'utf8'), 'platform')
-    await context.broadcast.publish('policy', { tenant: PLATFORM })
     context.logger.info({ version, digest }, 'the base constitution is in force')
   },
 })

@@ -5,7 +5,7 @@ import { serveBundlesToOpa } from './serve-bundles.ts'
 export const policyEngine = defineService({
   name: 'policy-engine',
   summary: 'Decisions: what is allowed, and why.',
-  needs: ['policy', 'broadcast'],
+  needs: ['policy', 'policyChanges'],
   routes: policyRoutes,
   async start(context) {
     if (context.config.drivers.policy === 'opa') await serveBundlesToOpa(context)

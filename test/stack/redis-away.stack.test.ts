@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SERVICES } from '@soma/cli/services'
 import { openKillSwitches } from '@soma/kernel/kill/kill-switches'
 import { openRedisBroadcast } from '@soma/ports/broadcast/redis'
 import { openRedisCache } from '@soma/ports/cache/redis'
@@ -12,14 +13,24 @@ import { openCache } from '@soma/stack/cache'
 import type { ProcessIdentity } from '@soma/stack/process-identity'
 import { endProcess, runProcess } from '@soma/stack/run-process'
 import { redisProcess, redis as redisServer } from '@soma/stack/servers/redis'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { freePort } from './platform-process.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { freePort, openPlatformProcesses } from './platform-process.ts'
 
 const PASSWORD = 'a-password-that-nobody-may-read'
 const PATIENT = { ttlMilliseconds: 60_000, waitMilliseconds: 30_000 }
 const AWAY = { code: 'dependency_unavailable', details: { dependency: 'redis' } }
 /** No call may take longer than five seconds, on whatever machine this runs. */
 const AT_MOST = 8_000
+
+const NO_GIT = `apiVersion: soma.dev/v1
+kind: Constitution
+metadata: { name: own, version: 1.0.0 }
+rules:
+  - id: no-git
+    says: Nobody looks into repositories here.
+    applies: { actions: [tool.git.*] }
+    decide: deny
+`
 
 const folder = await mkdtemp(join(tmpdir(), 'soma-redis-'))
 const port = await freePort()
@@ -198,4 +209,22 @@ test.each([
   expect(failure.message).toContain('SOMA_REDIS_')
   expect(failure.cause).toBeUndefined()
   expect(JSON.stringify(failure) + failure.stack).not.toContain(PASSWORD)
+})
+
+test('a constitution published while Redis is away is in force in every process', async () => {
+  const platform = await openPlatformProcesses({ SOMA_DRIVERS_BROADCAST: 'redis', SOMA_REDIS_URL: settings.url })
+  onTestFinished(() => platform.close())
+  const [mostPort, toolsPort] = [await freePort(), await freePort()]
+  const others = SERVICES.map(({ name }) => name).filter((name) => name !== 'tool-service')
+  const most = await platform.start(others, { port: mostPort, peerUrl: `http://127.0.0.1:${toolsPort}` })
+  const tools = await platform.start(['tool-service'], { port: toolsPort, peerUrl: most.url })
+  const call = async () => {
+    const answer = await platform.call(tools.url, '/v1/operations/git.inspect/execute', { body: { input: { repository: process.cwd() } } })
+    return answer.ok ? 'done' : ((await answer.json()) as { code: string }).code
+  }
+  expect(await call()).toBe('done')
+  await endProcess(server, 'SIGKILL')
+  const published = await platform.call(most.url, '/v1/constitution/versions', { body: { yaml: NO_GIT } })
+  expect(published.status).toBe(201)
+  await expect.poll(call, { timeout: 5_000 }).toBe('policy_denied')
 })

@@ -14,6 +14,7 @@ import type { Tokens } from '../auth/open-tokens.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Gate } from '../gate/gate.ts'
+import type { PolicyChanges } from '../gate/policy-changes.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -30,6 +31,7 @@ export interface Needs extends Ports {
   budgets: Budgets
   approvals: Approvals
   gate: Gate
+  policyChanges: PolicyChanges
   operations: Operations
   performAction: PerformAction
   runLabels: RunLabels

@@ -5,6 +5,7 @@ import type { Broadcast } from '@soma/ports/broadcast/port'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Migration, Sql } from '@soma/ports/sql/port'
 import { z } from 'zod'
+import { keepLooking } from '../lifecycle/keep-looking.ts'
 
 /** What a kill switch stops. `everything` is for the platform's operators alone: it crosses tenants. */
 export const KillScope = z.enum(['everything', 'tenant', 'project', 'run', 'capsule', 'persona', 'tool'])
@@ -84,7 +85,6 @@ export async function openKillSwitches({
   await sql.migrate('kill', KILL_MIGRATIONS)
   let pulled: KillSwitch[] = []
   let readings = 0
-  let isClosed = false
   const waiting = new Set<() => void>()
 
   /** From now on these hold. Readings that began before count no more: they may not know of the newest switch. */
@@ -104,14 +104,7 @@ export async function openKillSwitches({
   const lookNow = () => reload().catch(() => undefined)
   const stopListening = await broadcast.subscribe(CHANNEL, lookNow, lookNow)
   await reload()
-  let nextLook: NodeJS.Timeout
-  function keepLooking(): void {
-    nextLook = setTimeout(async () => {
-      await lookNow()
-      if (!isClosed) keepLooking()
-    }, LOOK_EVERY_MILLISECONDS).unref()
-  }
-  keepLooking()
+  const stopLooking = keepLooking(lookNow, LOOK_EVERY_MILLISECONDS)
 
   /** Every process is told, also when the ledger can't be written: a switch that is pulled acts. Whoever can't be told looks for itself. */
   async function announce(kind: 'kill.pulled' | 'kill.lifted', entry: KillSwitch): Promise<void> {
@@ -182,8 +175,7 @@ export async function openKillSwitches({
       return rows.map(fromRow)
     },
     close: () => {
-      isClosed = true
-      clearTimeout(nextLook)
+      stopLooking()
       return stopListening()
     },
   }

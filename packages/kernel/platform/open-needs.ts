@@ -10,6 +10,7 @@ import type { Config } from '../config/schema.ts'
 import { createEgress } from '../egress/egress.ts'
 import { createDecisionLog } from '../gate/decision-log.ts'
 import { createGate, type PolicySource } from '../gate/gate.ts'
+import { openPolicyChanges } from '../gate/policy-changes.ts'
 import { openLimits } from '../gate/limits.ts'
 import type { Dependency } from '../http/dependencies.ts'
 import type { Need, Needs } from '../http/service.ts'
@@ -71,11 +72,9 @@ export async function openNeeds(
   const decisions = createDecisionLog(journal)
   lifecycle.onStop('decisions', () => decisions.flush())
   const gate = measureGate(createGate({ policy, source: options.policySource, kill, limits: await openLimits(sql), decisions }), metrics)
-  await broadcast.subscribe(
-    'policy',
-    (message) => gate.forget((message as { tenant: string }).tenant),
-    () => gate.forgetAll(),
-  )
+  const policyChanges = await openPolicyChanges({ sql, broadcast })
+  policyChanges.onChange(gate.forget)
+  lifecycle.onStop('policy changes', () => policyChanges.close())
   const [budgets, approvals, tokens, ledgerKey] = await Promise.all([
     openBudgets(sql).then((opened) => measureBudgets(opened, metrics)),
     openApprovals({ sql, journal }),
@@ -86,7 +85,23 @@ export async function openNeeds(
   showStandstills(sql, metrics)
   const runLabels = createRunLabels(journal)
   const ledger = createLedger({ journal, sql, key: ledgerKey })
-  const always = { sql, journal, broadcast, secrets, policy, keys, kill, gate, budgets, approvals, tokens, ledger, runLabels, dependencies }
+  const always = {
+    sql,
+    journal,
+    broadcast,
+    secrets,
+    policy,
+    policyChanges,
+    keys,
+    kill,
+    gate,
+    budgets,
+    approvals,
+    tokens,
+    ledger,
+    runLabels,
+    dependencies,
+  }
   return { ...always, ...(await openWanted(always, ground, options)) }
 }
 

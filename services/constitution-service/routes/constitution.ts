@@ -3,7 +3,6 @@ import { POLICY_BUNDLE } from '@soma/kernel/gate/gate'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
 import { isPlatform } from '@soma/kernel/http/request-life'
 import type { ServiceApp } from '@soma/kernel/http/service'
-import type { Broadcast } from '@soma/ports/broadcast/port'
 import { z } from 'zod'
 import { type Constitutions, PLATFORM } from '../constitutions.ts'
 
@@ -20,10 +19,7 @@ const SignedConstitution = z.object({
 
 const Text = z.strictObject({ yaml: z.string().min(1).max(1_000_000) })
 
-export function constitutionRoutes(
-  app: ServiceApp,
-  { constitutions, broadcast }: { constitutions: Constitutions; broadcast: Broadcast },
-): void {
+export function constitutionRoutes(app: ServiceApp, constitutions: Constitutions): void {
   const InForce = z.object({ base: SignedConstitution, overlay: SignedConstitution.nullable() })
   async function inForce(tenant: string): Promise<z.infer<typeof InForce>> {
     const base = await constitutions.newest(PLATFORM)
@@ -114,7 +110,6 @@ export function constitutionRoutes(
     async (request, reply) => {
       const { tenant, id } = request.principal
       const published = await constitutions.publish(tenant, request.body.yaml, id)
-      await broadcast.publish('policy', { tenant })
       return reply.code(201).send(published)
     },
   )
