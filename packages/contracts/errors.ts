@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   invalid_input: 'What was sent does not have the shape that was asked for.',
   unknown_configuration_key: 'A configuration key is not one the platform knows.',
   not_found: 'Nothing by that name exists in this tenant.',
+  redacted: 'The content was taken out of the ledger; its digest is all that is left.',
   conflict: 'The change contradicts the present state.',
   idempotency_key_reused: 'The Idempotency-Key was used before with another request.',
   unauthenticated: 'No valid credentials came with the request.',

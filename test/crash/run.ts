@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { setTimeout as pass } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Project } from '@soma/contracts/project'
-import type { LedgerLine } from '@soma/kernel/ledger/ledger-line'
 import { verifyLedger } from '@soma/kernel/ledger/verify-ledger'
 import { startEmbeddedServer } from '@soma/ports/sql/embedded-server'
 import { compareAuditTopic } from './audit-events.ts'
@@ -166,11 +165,7 @@ async function effects(): Promise<string[]> {
 
 async function ledger(server: Up): Promise<string[]> {
   const response = await fetch(`${server.url}/v1/audit/export`, { headers: { authorization: `Bearer ${server.key}` } })
-  const lines = (await response.text())
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as LedgerLine)
-  const verdict = await verifyLedger(lines)
+  const verdict = await verifyLedger((await response.text()).trim().split('\n'))
   console.log(`ledger: ${verdict.entries} entries in ${verdict.streams} streams, ${verdict.checkpoints} checkpoints`)
   return verdict.problems.map(({ message }) => `ledger: ${message}`)
 }

@@ -1,11 +1,21 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 
-/** Answers with one JSON value a line, as they come. */
-export function sendJsonLines(reply: FastifyReply, values: AsyncIterable<unknown>): FastifyReply {
-  return reply.type('application/x-ndjson').send(Readable.from(asLines(values)))
+/** Characters that are sent at once. */
+const CHUNK = 64 * 1024
+
+/** Answers with lines of JSON as they come; whoever reads slowly makes them come slowly. */
+export function sendJsonLines(reply: FastifyReply, lines: AsyncIterable<string>): FastifyReply {
+  return reply.type('application/x-ndjson').send(Readable.from(inChunks(lines), { objectMode: false }))
 }
 
-async function* asLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const value of values) yield `${JSON.stringify(value)}\n`
+async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let chunk = ''
+  for await (const line of lines) {
+    chunk += `${line}\n`
+    if (chunk.length < CHUNK) continue
+    yield chunk
+    chunk = ''
+  }
+  if (chunk !== '') yield chunk
 }

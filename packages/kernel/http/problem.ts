@@ -18,6 +18,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   path_escapes_workspace: 403,
   not_found: 404,
   unknown_tool: 404,
+  redacted: 410,
   method_not_allowed: 405,
   conflict: 409,
   stream_conflict: 409,

@@ -9,7 +9,6 @@ const PLATFORM = 'platform'
 export type KeyPurpose = 'ledger' | 'capsules' | 'constitution'
 
 export interface SigningKey {
-  /** First 16 hex digits of the sha-256 of the public key's DER. */
   id: string
   privateKey: KeyObject
   /** SPKI PEM. */
@@ -45,9 +44,14 @@ export type Keys = ReturnType<typeof createKeys>
 export function toSigningKey(privateKey: KeyObject): SigningKey {
   const publicKey = createPublicKey(privateKey)
   return {
-    id: sha256(publicKey.export({ type: 'spki', format: 'der' })).slice(0, 16),
+    id: keyIdOf(publicKey),
     privateKey,
     publicKey: publicKey.export({ type: 'spki', format: 'pem' }) as string,
     sign: (text) => sign(null, Buffer.from(text), privateKey).toString('base64url'),
   }
+}
+
+/** First 16 hex digits of the sha-256 of the public key's DER. */
+export function keyIdOf(publicKey: KeyObject): string {
+  return sha256(publicKey.export({ type: 'spki', format: 'der' })).slice(0, 16)
 }

@@ -1,13 +1,13 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { z } from 'zod'
-import type { SigningKey } from '../keys/keys.ts'
+import { keyIdOf, type SigningKey } from '../keys/keys.ts'
 
 /**
  * A signed statement on a tenant's ledger: the entries after position `after` up to `through` are these `count`, in this order. The
  * next one names its digest, so checkpoints are a chain as well.
  */
-export const Checkpoint = z.object({
+export const Checkpoint = z.strictObject({
   tenant: z.string(),
   after: z.string(),
   through: z.string(),
@@ -20,12 +20,19 @@ export const Checkpoint = z.object({
 })
 export type Checkpoint = z.infer<typeof Checkpoint>
 
-/** What stands for an entry in the Merkle tree: its position and its hash, which does not cover the position. Hex. */
+/** The stream that holds a tenant's checkpoints, and nothing else. */
+export const CHECKPOINTS = 'ledger'
+export const CHECKPOINT_KIND = 'ledger.checkpoint'
+
+/** What stands for an entry in the Merkle tree: its position, which its hash does not cover, and its hash. */
 export function entryLeaf({ position, hash }: Pick<JournalEntry, 'position' | 'hash'>): string {
-  return BigInt(position).toString(16).padStart(16, '0') + hash
+  return `${position}\n${hash}`
 }
 
-export const CHECKPOINT_KIND = 'ledger.checkpoint'
+/** Whether one position of the journal comes after another. */
+export function isLater(position: string, than: string): boolean {
+  return position.length === than.length ? position > than : position.length > than.length
+}
 
 type Unsigned = Omit<Checkpoint, 'keyId' | 'signature'>
 
@@ -43,13 +50,30 @@ export function signCheckpoint(checkpoint: Unsigned, key: SigningKey): Checkpoin
   return { ...checkpoint, keyId: key.id, signature: key.sign(checkpointText(checkpoint)) }
 }
 
-/** @param publicKey SPKI PEM; what is no key has signed nothing */
-export function isSignedBy(checkpoint: Checkpoint, publicKey: string): boolean {
-  let key: KeyObject
-  try {
-    key = createPublicKey(publicKey)
-  } catch {
-    return false
+/** The keys whose signatures count. @param publicKeys SPKI PEM; what is no key has signed nothing */
+export function trustKeys(publicKeys: readonly string[]): { hasSigned(checkpoint: Checkpoint): boolean } {
+  const keys = new Map<string, KeyObject>()
+  for (const text of publicKeys) {
+    const key = readKey(text)
+    if (key) keys.set(keyIdOf(key), key)
   }
-  return verify(null, Buffer.from(checkpointText(checkpoint)), key, Buffer.from(checkpoint.signature, 'base64url'))
+  return {
+    hasSigned(checkpoint) {
+      const key = keys.get(checkpoint.keyId)
+      if (!key) return false
+      const signature = Buffer.from(checkpoint.signature, 'base64url')
+      // Other texts may decode to the same bytes.
+      if (signature.toString('base64url') !== checkpoint.signature) return false
+      return verify(null, Buffer.from(checkpointText(checkpoint)), key, signature)
+    },
+  }
+}
+
+function readKey(text: string): KeyObject | undefined {
+  try {
+    const key = createPublicKey(text)
+    return key.asymmetricKeyType === 'ed25519' ? key : undefined
+  } catch {
+    return undefined
+  }
 }

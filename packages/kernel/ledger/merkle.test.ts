@@ -10,7 +10,7 @@ const h = (...parts: (string | number)[]) => {
   return hash.digest('hex')
 }
 const [a, b, c, d, e] = ['aa', 'bb01', 'cc', 'dd', 'ee'] as const
-const leaf = (text: string) => h(0, text)
+const leaf = (text: string) => h(0, Buffer.from(text).toString('hex'))
 const node = (left: string, right: string) => h(1, left, right)
 
 function rootOf(leaves: readonly string[]): string {
@@ -45,7 +45,8 @@ test('paths are those that RFC 6962 draws', () => {
 })
 
 test('known answers of Certificate Transparency’s own test vectors', () => {
-  const leaves = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f']
+  const bytes = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f']
+  const leaves = bytes.map((each) => Buffer.from(each, 'hex').toString())
   expect(rootOf(leaves.slice(0, 1))).toBe('6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d')
   expect(rootOf(leaves.slice(0, 3))).toBe('aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77')
   expect(rootOf(leaves)).toBe('5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328')

@@ -1,21 +1,18 @@
 import { hash } from 'node:crypto'
 
-/** Merkle trees as in RFC 6962, section 2.1: leaves and nodes are hashed apart, so none passes for the other. All texts are hex. */
-
-/** What is hashed, put together in one place again and again: a tree of a million leaves makes two million of them. */
-const bytes = Buffer.alloc(1 + 2 * 32)
+/** Merkle trees as in RFC 6962, section 2.1: leaves and nodes are hashed apart, so none passes for the other. A leaf is a text, hashes are hex. */
 
 function leafHash(leaf: string): string {
-  if (leaf.length > 2 * (bytes.length - 1)) return hash('sha256', Buffer.from(`00${leaf}`, 'hex'), 'hex')
-  bytes[0] = 0
-  return hash('sha256', bytes.subarray(0, 1 + bytes.write(leaf, 1, 'hex')), 'hex')
+  return hash('sha256', `\0${leaf}`, 'hex')
 }
 
+/** Put together in one place again and again: a tree of a million leaves has as many nodes. */
+const node = Buffer.alloc(1 + 2 * 32, 1)
+
 function nodeHash(left: string, right: string): string {
-  bytes[0] = 1
-  bytes.write(left, 1, 'hex')
-  bytes.write(right, 1 + 32, 'hex')
-  return hash('sha256', bytes, 'hex')
+  node.write(left, 1, 'hex')
+  node.write(right, 1 + 32, 'hex')
+  return hash('sha256', node, 'hex')
 }
 
 /** Root over leaves that come one after another; what it holds grows with the logarithm of their number. */

@@ -9,6 +9,7 @@ const JSON_TEXT = 114
 const INTEGER = 23
 const TIMESTAMP = 1184
 const BYTES = 17
+const UUID = 2950
 /** PostgreSQL counts time from 2000, in microseconds. */
 const EPOCH = Date.UTC(2000, 0)
 
@@ -43,6 +44,10 @@ export function timestampArray(values: readonly string[]): Buffer {
 /** @param values sha-256 digests, hex */
 export function digestArray(values: readonly string[]): Buffer {
   return fixedArray(BYTES, 32, values, (buffer, value, place) => buffer.write(value, place, 'hex'))
+}
+
+export function uuidArray(values: readonly string[]): Buffer {
+  return fixedArray(UUID, 16, values, (buffer, value, place) => buffer.write(value.replaceAll('-', ''), place, 'hex'))
 }
 
 function fixedArray<Value>(

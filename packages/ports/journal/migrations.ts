@@ -2,7 +2,8 @@ import type { Migration } from '../sql/port.ts'
 
 /**
  * `payload` is `json`, not `jsonb`: it keeps the text as written, so the digest can be checked on what is stored. `xid` is the
- * writing transaction: readers go no further than what every older transaction has settled.
+ * writing transaction: readers go no further than what every older transaction has settled. The one change that an entry allows is that
+ * its payload is taken away, and its salt with it.
  */
 export const JOURNAL_MIGRATIONS: readonly Migration[] = [
   {
@@ -42,6 +43,14 @@ export const JOURNAL_MIGRATIONS: readonly Migration[] = [
       revoke insert, update, delete on entries from soma_tenant;
       grant select on entries to soma_tenant;
       grant select, insert, update on entries to soma_platform;
+    `,
+  },
+  {
+    name: '002-redaction',
+    up: `
+      alter table entries add column salt uuid;
+      create trigger keep_payload before update of payload, salt on entries for each row
+        when (new.payload is not null or new.salt is not null) execute function keep_entries();
     `,
   },
 ]

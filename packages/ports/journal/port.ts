@@ -11,6 +11,14 @@ export interface AppendRequest {
   entries: readonly { kind: string; payload: unknown; at?: string }[]
 }
 
+/** An entry exactly as it is stored, for whoever proves it. */
+export interface StoredEntry extends Omit<JournalEntry, 'payload' | 'redacted'> {
+  /** The payload's JSON as it was written. Not there when it was redacted. */
+  text?: string
+  /** What the payload's digest was made with besides the text. */
+  salt?: string
+}
+
 /**
  * The one append-only log: workflow history, audit ledger, event log and recording at once. Appends of all callers are committed in
  * groups; when the promise resolves, the entries are on disk.
@@ -22,10 +30,11 @@ export interface Journal {
    * @throws `invalid_input` at once; rejects with `stream_conflict`, `audit_unavailable`, `disk_full`
    */
   append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]>
+  /** A stream's entries, also those that were redacted: asking one of them for its payload throws `redacted`. */
   read(tenant: string, stream: string, options?: { afterSeq?: number; limit?: number }): Promise<JournalEntry[]>
   /** A stream's last entry. */
   readLast(tenant: string, stream: string): Promise<JournalEntry | undefined>
-  /** Settled entries after a position, oldest first: nothing earlier can still appear. */
+  /** Settled entries after a position, oldest first: nothing earlier can still appear. Redacted ones have nothing to say and are left out. */
   tail(options: {
     after: string
     tenant?: string
@@ -35,6 +44,26 @@ export interface Journal {
     /** Also what older transactions may still precede. Only for the owner of the streams, after `barrier()`. */
     includeUnsettled?: boolean
   }): Promise<JournalEntry[]>
+  /**
+   * Settled entries of a tenant after a position (and up to one), oldest first, as they are stored, redacted ones as well. At most
+   * `limit`, and no more than some megabytes at once: only an empty answer is the end.
+   */
+  stored(query: {
+    tenant: string
+    after: string
+    through?: string
+    stream?: string
+    kinds?: readonly string[]
+    /** Only those that were not redacted. */
+    withContent?: boolean
+    limit?: number
+  }): Promise<StoredEntry[]>
+  /** The kinds of a tenant's entries. */
+  kinds(tenant: string): Promise<string[]>
+  /** Every tenant that has entries. */
+  tenants(): Promise<string[]>
+  /** Takes the payloads away, for good. Everything else of the entries stays, and with it the chain. What has none is left as it is. */
+  redact(tenant: string, stream: string, seqs: readonly number[]): Promise<void>
   /** Waits until every append that anybody had begun is on disk or gone. The owner of streams calls it when it takes over from a dead one. */
   barrier(): Promise<void>
   /** The last settled position, `0` when there is none. */

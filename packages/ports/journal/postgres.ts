@@ -1,14 +1,27 @@
+import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Sql } from '../sql/port.ts'
 import { JOURNAL_MIGRATIONS } from './migrations.ts'
-import type { Journal } from './port.ts'
+import type { Journal, StoredEntry } from './port.ts'
 import { createWriter } from './writer.ts'
 
 const CHANNEL = 'journal'
 /** Other processes hear of appends at the most this often, in milliseconds: a hint, kept off the writer's road. */
 const NOTIFY_EVERY = 25
 
-const FIELDS = `position, tenant, stream, seq, kind, at, payload, encode(digest, 'hex') as digest, encode(prev_hash, 'hex') as "prevHash", encode(hash, 'hex') as hash`
+/** Bytes of payloads, as the database packs them, that one page of stored entries holds before it ends. */
+const STORED_PAGE_BYTES = 4 * 1024 * 1024
+
+const LINK = `position, tenant, stream, seq, kind, at, encode(digest, 'hex') as digest, encode(prev_hash, 'hex') as "prevHash", encode(hash, 'hex') as hash`
+const FIELDS = `${LINK}, payload, payload is null as redacted`
+const SETTLED = 'xid < pg_snapshot_xmin(pg_current_snapshot())'
+
+/** Steps from one tenant to the next in the index, however many entries lie between them. */
+const TENANTS = `with recursive known as (
+    (select tenant from journal.entries order by tenant limit 1)
+    union all
+    select (select tenant from journal.entries where tenant > known.tenant order by tenant limit 1) from known where known.tenant is not null
+  ) select tenant from known where tenant is not null`
 
 /** The journal on PostgreSQL, embedded or not. */
 export async function openPostgresJournal(sql: Sql): Promise<Journal> {
@@ -48,10 +61,34 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       )
       return rows.map(toEntry)
     },
-    async lastPosition() {
-      const { rows } = await sql.pool.query(
-        'select position from journal.entries where xid < pg_snapshot_xmin(pg_current_snapshot()) order by position desc limit 1',
+    async stored({ limit = 1000, ...query }) {
+      const { where, values } = storedCondition(query)
+      // Sizes as packed cost no unpacking: what would be too much for one page is never read.
+      const { rows } = await sql.platform.query(
+        `select ${LINK}, payload::text as text, salt from (
+           select *, sum(pg_column_size(payload)) over (order by position rows between unbounded preceding and 1 preceding) as bytes_before
+           from (select * from journal.entries where ${where} order by position limit ${limit}) found
+         ) page where bytes_before is null or bytes_before < ${STORED_PAGE_BYTES} order by position`,
+        values,
       )
+      return rows.map(toStoredEntry)
+    },
+    async kinds(tenant) {
+      const { rows } = await sql.platform.query('select distinct kind from journal.entries where tenant = $1 order by kind', [tenant])
+      return rows.map(({ kind }) => kind)
+    },
+    async tenants() {
+      const { rows } = await sql.platform.query(TENANTS)
+      return rows.map(({ tenant }) => tenant)
+    },
+    async redact(tenant, stream, seqs) {
+      await sql.platform.query(
+        'update journal.entries set payload = null, salt = null where tenant = $1 and stream = $2 and seq = any($3) and payload is not null',
+        [tenant, stream, seqs],
+      )
+    },
+    async lastPosition() {
+      const { rows } = await sql.pool.query(`select position from journal.entries where ${SETTLED} order by position desc limit 1`)
       return rows[0]?.position ?? '0'
     },
     async barrier() {
@@ -70,18 +107,22 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
   }
 }
 
-/** Only the conditions asked for, so that the planner sees which index serves them. */
-function tailCondition({ after, tenant, streamPrefix, kinds, includeUnsettled }: Parameters<Journal['tail']>[0]): {
-  where: string
-  values: unknown[]
-} {
-  const values: unknown[] = [after]
-  const conditions = ['position > $1']
-  const add = (condition: (place: string) => string, value: unknown) => {
-    values.push(value)
-    conditions.push(condition(`$${values.length}`))
+/** Conditions joined by and. Only those asked for, so that the planner sees which index serves them. */
+function createConditions(...always: string[]) {
+  const conditions = [...always]
+  const values: unknown[] = []
+  return {
+    add(condition: (place: string) => string, value: unknown) {
+      values.push(value)
+      conditions.push(condition(`$${values.length}`))
+    },
+    done: () => ({ where: conditions.join(' and '), values }),
   }
-  if (!includeUnsettled) conditions.push('xid < pg_snapshot_xmin(pg_current_snapshot())')
+}
+
+function tailCondition({ after, tenant, streamPrefix, kinds, includeUnsettled }: Parameters<Journal['tail']>[0]) {
+  const { add, done } = createConditions('payload is not null', ...(includeUnsettled ? [] : [SETTLED]))
+  add((place) => `position > ${place}`, after)
   if (tenant !== undefined) add((place) => `tenant = ${place}`, tenant)
   if (kinds) add((place) => `kind = any(${place})`, kinds)
   if (streamPrefix) {
@@ -92,11 +133,48 @@ function tailCondition({ after, tenant, streamPrefix, kinds, includeUnsettled }:
       streamPrefix.slice(0, -1) + String.fromCharCode(streamPrefix.charCodeAt(streamPrefix.length - 1) + 1),
     )
   }
-  return { where: conditions.join(' and '), values }
+  return done()
 }
 
-function toEntry(row: Omit<JournalEntry, 'at'> & { at: Date }): JournalEntry {
-  return { ...row, at: row.at.toISOString() }
+function storedCondition({ after, tenant, through, stream, kinds, withContent }: Omit<Parameters<Journal['stored']>[0], 'limit'>) {
+  const { add, done } = createConditions(SETTLED, ...(withContent ? ['payload is not null'] : []))
+  add((place) => `tenant = ${place}`, tenant)
+  add((place) => `position > ${place}`, after)
+  if (through !== undefined) add((place) => `position <= ${place}`, through)
+  if (stream !== undefined) add((place) => `stream = ${place}`, stream)
+  if (kinds) add((place) => `kind = any(${place})`, kinds)
+  return done()
+}
+
+type Row = Omit<JournalEntry, 'at' | 'redacted'> & { at: Date; redacted: boolean }
+
+function toEntry({ at, payload, redacted, ...row }: Row): JournalEntry {
+  const fields = { ...row, at: at.toISOString() }
+  return redacted ? withoutPayload(fields) : { ...fields, payload }
+}
+
+/** Whoever passes the entry on does not meet the payload; whoever needs it is told why there is none. */
+function withoutPayload(fields: Omit<JournalEntry, 'payload'>): JournalEntry {
+  const { stream, seq } = fields
+  return Object.defineProperty({ ...fields, redacted: true, payload: undefined }, 'payload', {
+    enumerable: false,
+    get() {
+      throw new SomaError('redacted', `The content of entry ${seq} of ${stream} was redacted; its digest is all that is left.`, {
+        stream,
+        seq,
+      })
+    },
+  })
+}
+
+function toStoredEntry({ at, text, salt, ...row }: StoredRow): StoredEntry {
+  return { ...row, at: at.toISOString(), ...(salt === null ? {} : { salt }), ...(text === null ? {} : { text }) }
+}
+
+interface StoredRow extends Omit<StoredEntry, 'at' | 'text' | 'salt'> {
+  at: Date
+  text: string | null
+  salt: string | null
 }
 
 function createAnnouncer(sql: Sql) {

@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
-import { entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
+import { contentDigest, entryHash, GENESIS, type JournalEntry } from '@soma/contracts/journal'
 import { LRUCache } from 'lru-cache'
 import type pg from 'pg'
-import { digestArray, integerArray, jsonArray, textArray, timestampArray } from './binary-array.ts'
+import { digestArray, integerArray, jsonArray, textArray, timestampArray, uuidArray } from './binary-array.ts'
 import { payloadText } from './payload.ts'
 import type { AppendRequest } from './port.ts'
 
@@ -20,18 +21,23 @@ interface Head {
 }
 const EMPTY: Head = { seq: 0, hash: GENESIS }
 
+interface SealedPayload {
+  text: string
+  salt: string
+}
+
 interface Pending {
   requests: readonly AppendRequest[]
-  /** The payloads of all entries as JSON text, in order: serialised once, for the digest and the row. */
-  payloads: string[]
+  /** The payloads of all entries in order: serialised once, for the digest and the row. */
+  payloads: SealedPayload[]
   resolve(entries: JournalEntry[]): void
   reject(error: unknown): void
 }
 
 const INSERT = {
   name: 'journal-append',
-  text: `insert into journal.entries (tenant, stream, seq, kind, at, payload, digest, prev_hash, hash)
-    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::json[], $7::bytea[], $8::bytea[], $9::bytea[])
+  text: `insert into journal.entries (tenant, stream, seq, kind, at, payload, salt, digest, prev_hash, hash)
+    select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::json[], $7::uuid[], $8::bytea[], $9::bytea[], $10::bytea[])
     returning position`,
 }
 
@@ -48,10 +54,10 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
 
   function append(...requests: readonly AppendRequest[]): Promise<JournalEntry[]> {
     if (closed) return Promise.reject(new SomaError('shutting_down', 'The journal is closed.'))
-    const payloads: string[] = []
+    const payloads: SealedPayload[] = []
     for (const request of requests) {
       assertLinkable(request)
-      for (const entry of request.entries) payloads.push(payloadText(entry.kind, entry.payload))
+      for (const entry of request.entries) payloads.push({ text: payloadText(entry.kind, entry.payload), salt: randomUUID() })
     }
     return new Promise((resolve, reject) => {
       waiting.push({ requests, payloads, resolve, reject })
@@ -151,8 +157,11 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
         reject(streamConflict(request, head.seq))
         return undefined
       }
-      for (const { kind, payload, at = now } of request.entries) {
-        const digest = sha256(payloads[entries.length] as string)
+      for (const { kind, payload, at: given } of request.entries) {
+        // As it will be read back: the hash is over the text.
+        const at = given === undefined ? now : new Date(given).toISOString()
+        const { text, salt } = payloads[entries.length] as SealedPayload
+        const digest = contentDigest(text, salt)
         const entry = { position: '', tenant, stream, seq: head.seq + 1, kind, at, payload, digest, prevHash: head.hash, hash: '' }
         entry.hash = entryHash(entry)
         entries.push(entry)
@@ -174,14 +183,15 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
   }
 }
 
-function columns(entries: readonly JournalEntry[], payloads: readonly string[]): Buffer[] {
+function columns(entries: readonly JournalEntry[], payloads: readonly SealedPayload[]): Buffer[] {
   return [
     textArray(entries.map((entry) => entry.tenant)),
     textArray(entries.map((entry) => entry.stream)),
     integerArray(entries.map((entry) => entry.seq)),
     textArray(entries.map((entry) => entry.kind)),
     timestampArray(entries.map((entry) => entry.at)),
-    jsonArray(payloads),
+    jsonArray(payloads.map(({ text }) => text)),
+    uuidArray(payloads.map(({ salt }) => salt)),
     digestArray(entries.map((entry) => entry.digest)),
     digestArray(entries.map((entry) => entry.prevHash)),
     digestArray(entries.map((entry) => entry.hash)),
