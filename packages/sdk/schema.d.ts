@@ -113,7 +113,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The last entry of the tenant’s ledger and its last signed checkpoint */
+        /** The last entry of the tenant’s ledger, its last signed checkpoint and the keys it is signed with */
         get: operations["http.audit.head"];
         put?: never;
         post?: never;
@@ -147,10 +147,114 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The tenant’s whole ledger as JSON lines, verifiable offline with "soma audit verify" */
+        /** The tenant’s ledger or a range of it as JSON lines, verifiable offline with "soma audit verify" */
         get: operations["http.audit.export"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One entry with the proof that it is in the ledger, as JSON lines, verifiable offline with "soma audit verify" */
+        get: operations["http.audit.prove"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/redactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the content of entries away for good, with the objects that only they name. That they were there stays provable. */
+        post: operations["http.audit.redact"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long the content of entries stays, by kind */
+        get: operations["http.retention.read"];
+        /** Set how long the content of entries stays, by kind. Kinds without a rule stay for good. */
+        put: operations["http.retention.set"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/retention/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Apply the rules now, or see what they would take away */
+        post: operations["http.retention.apply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Legal holds: what is not taken away whatever the rules say */
+        get: operations["http.holds.list"];
+        put?: never;
+        /** Keep the content of everything, or of streams whose names begin so, until the hold is lifted */
+        post: operations["http.holds.place"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/holds/{id}/lift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lift a legal hold */
+        post: operations["http.holds.lift"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1031,7 +1135,7 @@ export interface components {
             /** @description Path of the request */
             instance: string;
             /** @enum {string} */
-            code: "invalid_input" | "unknown_configuration_key" | "not_found" | "conflict" | "idempotency_key_reused" | "unauthenticated" | "mfa_required" | "forbidden" | "policy_denied" | "approval_required" | "policy_unavailable" | "audit_unavailable" | "killed" | "budget_exceeded" | "method_not_allowed" | "payload_too_large" | "unsupported_media_type" | "overloaded" | "rate_limited" | "capsule_invalid" | "signature_invalid" | "digest_mismatch" | "expression_invalid" | "plan_invalid" | "unknown_tool" | "tool_failed" | "tool_timeout" | "tool_unavailable" | "egress_blocked" | "path_escapes_workspace" | "not_a_repository" | "effect_undecided" | "workflow_nondeterministic" | "workflow_failed" | "cancelled" | "stream_conflict" | "data_directory_in_use" | "data_directory_corrupt" | "port_in_use" | "disk_full" | "dependency_unavailable" | "shutting_down" | "internal";
+            code: "invalid_input" | "unknown_configuration_key" | "not_found" | "redacted" | "conflict" | "idempotency_key_reused" | "unauthenticated" | "mfa_required" | "forbidden" | "policy_denied" | "approval_required" | "policy_unavailable" | "audit_unavailable" | "killed" | "budget_exceeded" | "method_not_allowed" | "payload_too_large" | "unsupported_media_type" | "overloaded" | "rate_limited" | "capsule_invalid" | "signature_invalid" | "digest_mismatch" | "expression_invalid" | "plan_invalid" | "unknown_tool" | "tool_failed" | "tool_timeout" | "tool_unavailable" | "egress_blocked" | "path_escapes_workspace" | "not_a_repository" | "effect_undecided" | "workflow_nondeterministic" | "workflow_failed" | "cancelled" | "stream_conflict" | "data_directory_in_use" | "data_directory_corrupt" | "port_in_use" | "disk_full" | "dependency_unavailable" | "shutting_down" | "internal";
             /** @description Fields for programs; of invalid_input: errors, a list of {path, message} */
             details: {
                 [key: string]: unknown;
@@ -1333,6 +1437,10 @@ export interface operations {
                             /** @description Ed25519 over the text of the other fields, base64url */
                             signature: string;
                         };
+                        keys: {
+                            id: string;
+                            publicKey: string;
+                        }[];
                     };
                 };
             };
@@ -1383,7 +1491,16 @@ export interface operations {
     };
     "http.audit.export": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Position of the end of a checkpoint: goes on behind an earlier export */
+                after?: string;
+                /** @description Every entry from then on */
+                since?: string;
+                /** @description Every entry until then */
+                until?: string;
+                /** @description Kinds whose content is wanted, as "gate.decided,action.*"; other entries come without theirs */
+                kind?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1399,6 +1516,301 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.audit.prove": {
+        parameters: {
+            query: {
+                stream: string;
+                seq: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.audit.redact": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    stream: string;
+                    seqs: number[];
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        stream: string;
+                        seqs: number[];
+                        objects: string[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.retention.read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rules: {
+                            kind: string;
+                            days: number;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.retention.set": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    rules: {
+                        kind: string;
+                        days: number;
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        rules: {
+                            kind: string;
+                            days: number;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.retention.apply": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @default false */
+                    dryRun?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        isDryRun: boolean;
+                        /** @description Entries whose content went, by kind */
+                        redacted: {
+                            [key: string]: number;
+                        };
+                        /** @description Entries that are due but under a legal hold */
+                        held: number;
+                        /** @description Entries that are due but belong to a run that is not over */
+                        open: number;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.holds.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            /** @description What their names begin with; none: everything of the tenant */
+                            streams: string[];
+                            reason: string;
+                            by: string;
+                            at: string;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.holds.place": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @default [] */
+                    streams?: string[];
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        /** @description What their names begin with; none: everything of the tenant */
+                        streams: string[];
+                        reason: string;
+                        by: string;
+                        at: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.holds.lift": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        /** @description What their names begin with; none: everything of the tenant */
+                        streams: string[];
+                        reason: string;
+                        by: string;
+                        at: string;
+                    };
+                };
             };
             default: components["responses"]["Problem"];
         };
@@ -2136,6 +2548,9 @@ export interface operations {
                         labels?: string[];
                         /** @default [] */
                         approvals?: string[];
+                        reason?: string;
+                        residency?: string[];
+                        exceeded?: string[];
                         at?: string;
                     };
                 };
@@ -2159,10 +2574,22 @@ export interface operations {
                             text: string;
                         }[];
                         score: number;
-                        /** @default [] */
+                        /**
+                         * @description What must be done if the action goes ahead, and the rule that says so
+                         * @default []
+                         */
                         obligations: {
                             kind: string;
                             value?: unknown;
+                            rule?: string;
+                        }[];
+                        /** @description Limits that the action counts against if it goes ahead */
+                        limits?: {
+                            rule: string;
+                            most: number;
+                            seconds: number;
+                            /** @enum {string} */
+                            per: "tenant" | "principal" | "project" | "run";
                         }[];
                         /** @description Digest of the policy that decided */
                         policy: string;
@@ -3530,10 +3957,22 @@ export interface operations {
                                     text: string;
                                 }[];
                                 score: number;
-                                /** @default [] */
+                                /**
+                                 * @description What must be done if the action goes ahead, and the rule that says so
+                                 * @default []
+                                 */
                                 obligations: {
                                     kind: string;
                                     value?: unknown;
+                                    rule?: string;
+                                }[];
+                                /** @description Limits that the action counts against if it goes ahead */
+                                limits?: {
+                                    rule: string;
+                                    most: number;
+                                    seconds: number;
+                                    /** @enum {string} */
+                                    per: "tenant" | "principal" | "project" | "run";
                                 }[];
                                 /** @description Digest of the policy that decided */
                                 policy: string;
@@ -3651,10 +4090,22 @@ export interface operations {
                                     text: string;
                                 }[];
                                 score: number;
-                                /** @default [] */
+                                /**
+                                 * @description What must be done if the action goes ahead, and the rule that says so
+                                 * @default []
+                                 */
                                 obligations: {
                                     kind: string;
                                     value?: unknown;
+                                    rule?: string;
+                                }[];
+                                /** @description Limits that the action counts against if it goes ahead */
+                                limits?: {
+                                    rule: string;
+                                    most: number;
+                                    seconds: number;
+                                    /** @enum {string} */
+                                    per: "tenant" | "principal" | "project" | "run";
                                 }[];
                                 /** @description Digest of the policy that decided */
                                 policy: string;
@@ -3781,10 +4232,22 @@ export interface operations {
                                     text: string;
                                 }[];
                                 score: number;
-                                /** @default [] */
+                                /**
+                                 * @description What must be done if the action goes ahead, and the rule that says so
+                                 * @default []
+                                 */
                                 obligations: {
                                     kind: string;
                                     value?: unknown;
+                                    rule?: string;
+                                }[];
+                                /** @description Limits that the action counts against if it goes ahead */
+                                limits?: {
+                                    rule: string;
+                                    most: number;
+                                    seconds: number;
+                                    /** @enum {string} */
+                                    per: "tenant" | "principal" | "project" | "run";
                                 }[];
                                 /** @description Digest of the policy that decided */
                                 policy: string;
@@ -3891,10 +4354,22 @@ export interface operations {
                                     text: string;
                                 }[];
                                 score: number;
-                                /** @default [] */
+                                /**
+                                 * @description What must be done if the action goes ahead, and the rule that says so
+                                 * @default []
+                                 */
                                 obligations: {
                                     kind: string;
                                     value?: unknown;
+                                    rule?: string;
+                                }[];
+                                /** @description Limits that the action counts against if it goes ahead */
+                                limits?: {
+                                    rule: string;
+                                    most: number;
+                                    seconds: number;
+                                    /** @enum {string} */
+                                    per: "tenant" | "principal" | "project" | "run";
                                 }[];
                                 /** @description Digest of the policy that decided */
                                 policy: string;
@@ -3986,10 +4461,22 @@ export interface operations {
                                     text: string;
                                 }[];
                                 score: number;
-                                /** @default [] */
+                                /**
+                                 * @description What must be done if the action goes ahead, and the rule that says so
+                                 * @default []
+                                 */
                                 obligations: {
                                     kind: string;
                                     value?: unknown;
+                                    rule?: string;
+                                }[];
+                                /** @description Limits that the action counts against if it goes ahead */
+                                limits?: {
+                                    rule: string;
+                                    most: number;
+                                    seconds: number;
+                                    /** @enum {string} */
+                                    per: "tenant" | "principal" | "project" | "run";
                                 }[];
                                 /** @description Digest of the policy that decided */
                                 policy: string;
@@ -4289,8 +4776,14 @@ export interface operations {
                             kind: string;
                             /** @description ISO 8601, milliseconds */
                             at: string;
+                            /** @description Left out when it was redacted */
                             payload: unknown;
-                            /** @description sha-256 of the payload text, hex */
+                            /**
+                             * @description The payload was taken away; what is left is its digest
+                             * @enum {boolean}
+                             */
+                            redacted?: true;
+                            /** @description sha-256 of the entry’s salt, a newline and the payload text, hex */
                             digest: string;
                             prevHash: string;
                             hash: string;
