@@ -26,6 +26,21 @@ export function journalConformance(
     const one = (stream: string, expectedSeq: number | 'any', text = 'x') =>
       journal.append({ tenant: 'acme', stream, expectedSeq, entries: [note(text)] })
 
+    test('the newest entries of some streams come first, and no others', async () => {
+      await journal.append({ tenant: 'acme', stream: 'day/1/a', expectedSeq: 0, entries: [note('1'), note('2')] })
+      await journal.append({ tenant: 'acme', stream: 'day/2/a', expectedSeq: 0, entries: [{ kind: 'other', payload: {} }] })
+      await journal.append({ tenant: 'acme', stream: 'day/1/b', expectedSeq: 0, entries: [note('3')] })
+      await journal.append({ tenant: 'initech', stream: 'day/1/a', expectedSeq: 0, entries: [note('4')] })
+      const texts = async (streamPrefix: string, limit: number) =>
+        (await journal.newest({ tenant: 'acme', streamPrefix, kinds: ['note'], limit })).map(
+          ({ payload }) => (payload as { text: string }).text,
+        )
+      await expect.poll(() => texts('day/1/', 10)).toEqual(['3', '2', '1'])
+      expect(await texts('day/1/', 2)).toEqual(['3', '2'])
+      expect(await texts('day/2/', 10)).toEqual([])
+      expect(await texts('day/', 10)).toEqual(['3', '2', '1'])
+    })
+
     test('a stream counts from 1 without gaps, and each entry links to the one before', async () => {
       await journal.append({ tenant: 'acme', stream: 'chain', expectedSeq: 0, entries: [note('a'), note('b')] })
       await one('chain', 2, 'c')

@@ -64,6 +64,8 @@ export interface Journal {
   tenants(): Promise<string[]>
   /** Takes the payloads away, for good. Everything else of the entries stays, and with it the chain. What has none is left as it is. */
   redact(tenant: string, stream: string, seqs: readonly number[]): Promise<void>
+  /** The newest settled entries of some streams, newest first. All that the prefix covers are sorted, so it should say a day or the like. */
+  newest(options: { tenant: string; streamPrefix: string; kinds?: readonly string[]; limit: number }): Promise<JournalEntry[]>
   /** Waits until every append that anybody had begun is on disk or gone. The owner of streams calls it when it takes over from a dead one. */
   barrier(): Promise<void>
   /** The last settled position, `0` when there is none. */

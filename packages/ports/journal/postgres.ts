@@ -87,6 +87,14 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
         [tenant, stream, seqs],
       )
     },
+    async newest({ limit, ...query }) {
+      const { where, values } = tailCondition({ ...query, after: '0' })
+      const { rows } = await sql.platform.query(
+        `select ${FIELDS} from journal.entries where ${where} order by position desc limit ${limit}`,
+        values,
+      )
+      return rows.map(toEntry)
+    },
     async lastPosition() {
       const { rows } = await sql.pool.query(`select position from journal.entries where ${SETTLED} order by position desc limit 1`)
       return rows[0]?.position ?? '0'
