@@ -1,5 +1,6 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Cache } from '../cache.ts'
 
 /**
@@ -18,15 +19,17 @@ export async function installGo(cache: Cache, program: string, version: string, 
 }
 
 /**
- * Builds a program whose module has `replace` lines, which `go install` refuses, from a module of our own that repeats them.
- * @param source folder with go.mod, go.sum and main.go
+ * Builds a program from the module of our own that is named after it: one that is put together from parts, or whose module has `replace`
+ * lines, which `go install` refuses and ours repeats.
+ * @param binary a folder of `stack/go` with go.mod, go.sum and main.go
+ * @param version of the program that go.mod pins
  * @returns the binary
  */
-export async function buildGo(cache: Cache, binary: string, version: string, source: string): Promise<string> {
+export async function buildGo(cache: Cache, binary: string, version: string): Promise<string> {
   const folder = await cache.once(`go/${binary}-${version}`, (draft) =>
     building(cache, async (env) => {
       const module = `${draft}/module`
-      await cp(source, module, { recursive: true })
+      await cp(fileURLToPath(new URL(`../go/${binary}`, import.meta.url)), module, { recursive: true })
       await cache.run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', join(draft, binary), '.'], { cwd: module, env })
       await rm(module, { recursive: true })
     }),

@@ -1,12 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import type { Cache } from '../cache.ts'
 import { buildGo } from '../install/go.ts'
 import { defineServer, type Place } from '../server.ts'
 
 const VERSION = '2.4.0'
-const SOURCE = fileURLToPath(new URL('../go/openbao', import.meta.url))
+const program = (cache: Cache) => buildGo(cache, 'openbao', VERSION)
 const MOUNT = 'secret'
 
 /** What the platform's token may do: its own secrets and, for `rotateKeys`, a new key for the server's barrier. */
@@ -23,13 +23,12 @@ export const openbao = defineServer({
   version: VERSION,
   ports: ['api', 'cluster'],
   async install(cache) {
-    await buildGo(cache, 'openbao', VERSION, SOURCE)
+    await program(cache)
   },
   async start(place, cache) {
     const settings = join(place.folder, 'server.json')
     await writeFile(settings, JSON.stringify(settingsOf(place)))
-    const command = cache.path(`go/openbao-${VERSION}`, 'openbao')
-    await place.run({ name: 'openbao', command, args: ['server', `-config=${settings}`] })
+    await place.run({ name: 'openbao', command: await program(cache), args: ['server', `-config=${settings}`] })
   },
   async checkReady(place) {
     await initialize(place)

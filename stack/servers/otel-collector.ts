@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import type { Cache } from '../cache.ts'
 import { buildGo } from '../install/go.ts'
 import { defineServer, type Place } from '../server.ts'
 
 const VERSION = '0.165.0'
-const SOURCE = fileURLToPath(new URL('../go/otel-collector', import.meta.url))
+const program = (cache: Cache) => buildGo(cache, 'otel-collector', VERSION)
 
 /** An OpenTelemetry Collector that takes traces and logs by OTLP over HTTP and writes them to files, one JSON document a line. */
 export const otelCollector = defineServer({
@@ -14,13 +14,12 @@ export const otelCollector = defineServer({
   version: VERSION,
   ports: ['otlp', 'health'],
   async install(cache) {
-    await buildGo(cache, 'otel-collector', VERSION, SOURCE)
+    await program(cache)
   },
   async start(place, cache) {
     const settings = join(place.folder, 'collector.json')
     await writeFile(settings, JSON.stringify(settingsOf(place)))
-    const command = cache.path(`go/otel-collector-${VERSION}`, 'otel-collector')
-    await place.run({ name: 'otel-collector', command, args: [`--config=${settings}`] })
+    await place.run({ name: 'otel-collector', command: await program(cache), args: [`--config=${settings}`] })
   },
   async checkReady(place) {
     const { status } = await fetch(`http://127.0.0.1:${place.port('health')}/`, { signal: AbortSignal.timeout(2000) })
@@ -33,7 +32,7 @@ export const otelCollector = defineServer({
   }),
   readVersion: async (place, cache) => {
     await otelCollector.checkReady(place)
-    const text = await cache.run(cache.path(`go/otel-collector-${VERSION}`, 'otel-collector'), ['--version'])
+    const text = await cache.run(await program(cache), ['--version'])
     return text.split(' ').at(-1) as string
   },
 })
