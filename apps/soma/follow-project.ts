@@ -47,10 +47,6 @@ export async function pendingApprovals({ client }: Connection, project?: string)
   return (await answerOf(client.GET('/v1/approvals', { params: { query } }))).items
 }
 
-export async function decideApproval({ client }: Connection, id: string, approve: boolean, note?: string) {
-  return answerOf(client.POST('/v1/approvals/{id}', { params: { path: { id } }, body: { approve, ...(note ? { note } : {}) } }))
-}
-
 /**
  * Nothing goes on before a person or policy says so: the project waits, and of what awaits approval everything is still undecided; or all
  * that runs waits for an answer.

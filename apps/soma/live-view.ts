@@ -1,5 +1,7 @@
+import { stripVTControlCharacters } from 'node:util'
 import type { Project } from '@soma/contracts/project'
 import { createLogUpdate } from 'log-update'
+import type { Answer } from './answer-approval.ts'
 import type { Session } from './session.ts'
 import { changedLines, type PendingApproval, renderProject, type TreeView } from './tree.ts'
 
@@ -9,7 +11,7 @@ const EVERY = 120
 export interface LiveView {
   show(project: Project, approvals: readonly PendingApproval[]): void
   /** Asks about an approval below the tree; undefined for "later". Asking takes nothing from what goes on meanwhile. */
-  ask(approval: PendingApproval): Promise<boolean | undefined>
+  ask(approval: PendingApproval): Promise<Answer | undefined>
   /** Leaves the last picture as it is. */
   end(): void
 }
@@ -58,11 +60,17 @@ function openTree(draw: Draw, paint: (text: string) => string): LiveView {
       redraw()
     },
     ask: async ({ summary }) => {
-      question = `${summary}\nApprove? y: yes, n: no, any other key: later `
-      redraw()
-      const key = await pressedKey()
-      question = ''
-      return { y: true, n: false }[key.toLowerCase()]
+      const put = (text: string) => {
+        question = text
+        redraw()
+      }
+      put(`${summary}\nApprove? y: yes, n: no, any other key: later `)
+      const key = (await pressedKey()).toLowerCase()
+      const reason = key === 'n' ? await typedLine((text) => put(`${summary}\nWhy not? ${text}`)) : ''
+      put('')
+      if (key === 'y') return { approve: true }
+      // Who says no and not why has not decided yet.
+      return reason === '' ? undefined : { approve: false, reason }
     },
     end: () => {
       clearInterval(timer)
@@ -84,4 +92,14 @@ function pressedKey(): Promise<string> {
       resolve(key)
     })
   })
+}
+
+/** What is typed up to Enter, shown as it grows. */
+async function typedLine(show: (text: string) => void): Promise<string> {
+  for (let text = ''; ; ) {
+    show(text)
+    const typed = await pressedKey()
+    if (/[\r\n]/.test(typed)) return (text + typed.split(/[\r\n]/)[0]).trim()
+    text = typed === '\u007f' ? [...text].slice(0, -1).join('') : text + stripVTControlCharacters(typed)
+  }
 }

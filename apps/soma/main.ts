@@ -16,6 +16,7 @@ const LOAD: Readonly<Record<string, () => Promise<{ default: Configure }>>> = {
   run: () => import('./commands/run.ts'),
   capsule: () => import('./commands/capsule.ts'),
   tool: () => import('./commands/tool.ts'),
+  approvals: () => import('./commands/approvals.ts'),
   approve: () => import('./commands/approve.ts'),
   reject: () => import('./commands/reject.ts'),
   kill: () => import('./commands/kill.ts'),

@@ -14,6 +14,7 @@ export const COMMANDS = [
   { name: 'run', group: 'Work', summary: 'Run a capsule and show what comes out' },
   { name: 'capsule', group: 'Work', summary: 'Write, check, test and sign capsules' },
   { name: 'tool', group: 'Work', summary: 'See which tools there are, and call one' },
+  { name: 'approvals', group: 'Govern', summary: 'See what waits for people, and let others answer for you' },
   { name: 'approve', group: 'Govern', summary: 'Approve what waits for a person' },
   { name: 'reject', group: 'Govern', summary: 'Reject what waits for a person' },
   { name: 'kill', group: 'Govern', summary: 'Stop a tool, capsule, run, project or everything, at once' },

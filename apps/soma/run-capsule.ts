@@ -4,10 +4,11 @@ import { SomaError } from '@soma/contracts/errors'
 import { answerOf, type Client } from '@soma/sdk/client'
 import type { Command } from 'commander'
 import { rsort } from 'semver'
+import { answerApproval } from './answer-approval.ts'
 import { readCapsuleFile, readSignatures } from './capsule-file.ts'
 import type { Connection } from './connection.ts'
 import { EXIT, exitCodeOf } from './exit-codes.ts'
-import { decideApproval, pause, pendingApprovals } from './follow-project.ts'
+import { pause, pendingApprovals } from './follow-project.ts'
 import { collect, INPUT_HELP, parseInputs, parseJsonInput } from './inputs.ts'
 import type { Session } from './session.ts'
 import { oneLine } from './text.ts'
@@ -98,7 +99,7 @@ async function followRun(session: Session, connection: Connection, runId: string
     if (steps.some(({ status }) => status === 'waiting') && !steps.some(({ status }) => status === 'running')) {
       const asked = (await pendingApprovals(connection)).filter((each) => each.run === runId || each.run?.startsWith(`${runId}.`))
       if (asked.length > 0 && !isApproving) return leaveWaiting(session, runId, asked)
-      for (const { id } of asked) await decideApproval(connection, id, true)
+      for (const { id } of asked) await answerApproval(connection, id, { approve: true })
     }
     await pause(LOOK_EVERY, never)
   }

@@ -105,8 +105,11 @@ describe('a server that runs', () => {
   test('a run that asks is left waiting with exit code 4 and goes on when approved', async () => {
     const { code, answer } = await json('run', 'asking.yaml', '--sign')
     expect({ code, status: answer.status }).toEqual({ code: 4, status: 'waiting' })
-    expect(await json('approve', answer.approvals[0].id, '--note', 'seen')).toMatchObject({ code: 0, answer: { status: 'approved' } })
-    expect(await json('reject', answer.approvals[0].id)).toMatchObject({ code: 1, answer: { error: { code: 'conflict' } } })
+    expect(await json('approve', answer.approvals[0].id, '--reason', 'seen')).toMatchObject({ code: 0, answer: { status: 'approved' } })
+    expect(await json('reject', answer.approvals[0].id, '--reason', 'no')).toMatchObject({
+      code: 1,
+      answer: { error: { code: 'conflict' } },
+    })
     expect(await json('run', 'asking', '--approve')).toMatchObject({ code: 0, answer: { output: { by: expect.stringMatching(/^key:/) } } })
   })
 

@@ -1,7 +1,9 @@
+import { SomaError } from '@soma/contracts/errors'
 import type { Project } from '@soma/contracts/project'
+import { answerApproval } from './answer-approval.ts'
 import type { Connection } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { decideApproval, followProject, isHeld, pendingApprovals } from './follow-project.ts'
+import { followProject, isHeld, pendingApprovals } from './follow-project.ts'
 import { openLiveView } from './live-view.ts'
 import type { Session } from './session.ts'
 import type { PendingApproval } from './tree.ts'
@@ -22,6 +24,7 @@ export async function watchProject(session: Session, connection: Connection, id:
   const view = openLiveView(session)
   const leaving = new AbortController()
   const handled = new Set<string>()
+  const refusals: string[] = []
   let watched: Watched | undefined
   let isAsking = false
 
@@ -29,8 +32,12 @@ export async function watchProject(session: Session, connection: Connection, id:
     handled.add(approval.id)
     isAsking = true
     try {
-      const answer = options.approve ? true : await view.ask(approval)
-      if (answer !== undefined) await decideApproval(connection, approval.id, answer)
+      const answer = options.approve ? { approve: true } : await view.ask(approval)
+      if (answer !== undefined) await answerApproval(connection, approval.id, answer)
+    } catch (error) {
+      // Somebody else must answer this one, and can.
+      if (!SomaError.is(error, 'forbidden')) throw error
+      refusals.push(error.message)
     } finally {
       isAsking = false
     }
@@ -60,6 +67,7 @@ export async function watchProject(session: Session, connection: Connection, id:
     return watched as Watched
   } finally {
     view.end()
+    for (const refusal of refusals) session.terminal.note(refusal)
   }
 }
 

@@ -59,7 +59,7 @@ export interface ToolCallOutput {
   labels: string[]
 }
 
-/** Input of the activity `approval.request`, which gives `{ id }`. The answer comes as the signal `approval:<id>`. */
+/** Input of the activity `approval.request`, which gives `{ id }`. The answer, or that nobody gave one, comes as the signal `approval:<id>`. */
 export interface ApprovalRequestInput {
   message: string
   principal: Principal
@@ -72,6 +72,8 @@ export interface ApprovalAnswer {
   /** Id of who answered. */
   by: string
   reason?: string
+  /** Nobody did in time. */
+  expired?: true
 }
 
 /** Input of the activity `capsule.resolve`. */

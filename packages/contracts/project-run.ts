@@ -1,5 +1,5 @@
 import type { BudgetAmount } from './budget.ts'
-import type { CapsuleRunResult } from './capsule-run.ts'
+import type { ApprovalAnswer, CapsuleRunResult } from './capsule-run.ts'
 import type { Decision } from './policy.ts'
 import type { Deliverable, DeliverableState, GovernanceVerdict, Plan, Project } from './project.ts'
 import type { Principal } from './tenant.ts'
@@ -80,6 +80,6 @@ export interface ProjectFacts {
 
 /** What a person, a timer or the API tells a project, as the signal `word`. */
 export type ProjectWord =
-  | { kind: 'approval'; id: string; approved: boolean; by: string; reason?: string }
+  | ({ kind: 'approval'; id: string } & ApprovalAnswer)
   /** `retry`: ask policy again. `drop`: it shall not be made. */
   | { kind: 'resolve'; deliverable: string; resolution: 'retry' | 'drop'; by: string; reason?: string }

@@ -922,7 +922,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What waits for a person, and what was decided */
+        /** What waits for people, and what became of what waited, newest first */
         get: operations["http.approvals.list"];
         put?: never;
         post?: never;
@@ -939,11 +939,47 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** An approval, with what exactly will be done as text to read and compare */
+        get: operations["http.approvals.read"];
         put?: never;
         /** Approve or reject; whoever waits goes on at once */
         post: operations["http.approvals.decide"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approval-delegations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Delegations in force now or later */
+        get: operations["http.approvals.delegations"];
+        put?: never;
+        /** Let somebody else answer approvals as you could, for a time */
+        post: operations["http.approvals.delegate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approval-delegations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a delegation at once: one’s own, one that was given to one, or any with approval.admin */
+        delete: operations["http.approvals.undelegate"];
         options?: never;
         head?: never;
         patch?: never;
@@ -5066,8 +5102,16 @@ export interface operations {
                 limit?: number;
                 /** @description nextCursor of the page before */
                 cursor?: string;
-                status?: "pending" | "approved" | "rejected";
+                /** @description One or several */
+                status?: ("pending" | "approved" | "rejected" | "expired") | ("pending" | "approved" | "rejected" | "expired")[];
+                /** @description tool.git.push, or tool.git.* for all below */
+                action?: string;
+                run?: string;
                 project?: string;
+                deliverable?: string;
+                /** @description Who asked, or for whom an agent did */
+                requestedBy?: string;
+                expiresBefore?: string;
             };
             header?: never;
             path?: never;
@@ -5089,28 +5133,169 @@ export interface operations {
                             id: string;
                             /** @description What is asked for: deliverable.start, tool.git.commit… */
                             action: string;
+                            /** @enum {string} */
+                            effect: "read" | "write" | "destructive";
+                            /** @description What it acts on */
+                            resource: {
+                                [key: string]: unknown;
+                            };
                             /** @description One sentence for the person who decides */
                             summary: string;
                             /** @description Exactly what will be done */
                             arguments: unknown;
-                            /** @description sha-256 of action and arguments; a changed argument makes the approval void */
+                            /** @description The operation that takes it back; without it, none does */
+                            reversedBy?: string;
+                            /** @description Of the data that led to it: "untrusted" came from outside */
+                            labels: string[];
+                            /** @description sha-256 of action, effect, resource and arguments; a change in any of them makes the approval void */
                             digest: string;
                             reasons: {
                                 rule: string;
                                 text: string;
                             }[];
+                            /** @description Who must approve */
+                            terms: {
+                                /** @description How many different people must approve */
+                                by: number;
+                                /** @description What each of them must hold, besides approval.decide */
+                                capabilities: string[];
+                                /** @description How long an answer is waited for; without it the platform’s default */
+                                expiresAfterSeconds?: number;
+                                /** @description True when whoever approves must say why; whoever rejects always must */
+                                reasonRequired: boolean;
+                                /**
+                                 * @description Whether who asked may approve: never, only when alone (nobody else of the tenant could), or always
+                                 * @enum {string}
+                                 */
+                                self: "never" | "alone" | "always";
+                            };
+                            requestedBy: string;
+                            /** @description Whom the agent that asks acts for */
+                            onBehalfOf?: string;
                             run?: string;
                             project?: string;
                             deliverable?: string;
-                            /** @enum {string} */
-                            status: "pending" | "approved" | "rejected";
+                            /**
+                             * @description pending until enough people approved, one rejected, or the time was over; expired also when it was approved and not used in time
+                             * @enum {string}
+                             */
+                            status: "pending" | "approved" | "rejected" | "expired";
                             requestedAt: string;
+                            /** @description Until when it can be answered, and once approved, used */
+                            expiresAt: string;
+                            words: {
+                                by: string;
+                                /** @description Who had delegated their approvals to them, when it was that which let them decide */
+                                onBehalfOf?: string;
+                                approve: boolean;
+                                reason?: string;
+                                at: string;
+                            }[];
                             decidedAt?: string;
+                            /** @description Whose word settled it */
                             decidedBy?: string;
-                            note?: string;
+                            usedAt?: string;
+                            /** @description Key of the one action that it was used for */
+                            usedFor?: string;
                         }[];
                         /** @description Leads to the next page; null on the last */
                         nextCursor: string | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.approvals.read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        /** @description What is asked for: deliverable.start, tool.git.commit… */
+                        action: string;
+                        /** @enum {string} */
+                        effect: "read" | "write" | "destructive";
+                        /** @description What it acts on */
+                        resource: {
+                            [key: string]: unknown;
+                        };
+                        /** @description One sentence for the person who decides */
+                        summary: string;
+                        /** @description Exactly what will be done */
+                        arguments: unknown;
+                        /** @description The operation that takes it back; without it, none does */
+                        reversedBy?: string;
+                        /** @description Of the data that led to it: "untrusted" came from outside */
+                        labels: string[];
+                        /** @description sha-256 of action, effect, resource and arguments; a change in any of them makes the approval void */
+                        digest: string;
+                        reasons: {
+                            rule: string;
+                            text: string;
+                        }[];
+                        /** @description Who must approve */
+                        terms: {
+                            /** @description How many different people must approve */
+                            by: number;
+                            /** @description What each of them must hold, besides approval.decide */
+                            capabilities: string[];
+                            /** @description How long an answer is waited for; without it the platform’s default */
+                            expiresAfterSeconds?: number;
+                            /** @description True when whoever approves must say why; whoever rejects always must */
+                            reasonRequired: boolean;
+                            /**
+                             * @description Whether who asked may approve: never, only when alone (nobody else of the tenant could), or always
+                             * @enum {string}
+                             */
+                            self: "never" | "alone" | "always";
+                        };
+                        requestedBy: string;
+                        /** @description Whom the agent that asks acts for */
+                        onBehalfOf?: string;
+                        run?: string;
+                        project?: string;
+                        deliverable?: string;
+                        /**
+                         * @description pending until enough people approved, one rejected, or the time was over; expired also when it was approved and not used in time
+                         * @enum {string}
+                         */
+                        status: "pending" | "approved" | "rejected" | "expired";
+                        requestedAt: string;
+                        /** @description Until when it can be answered, and once approved, used */
+                        expiresAt: string;
+                        words: {
+                            by: string;
+                            /** @description Who had delegated their approvals to them, when it was that which let them decide */
+                            onBehalfOf?: string;
+                            approve: boolean;
+                            reason?: string;
+                            at: string;
+                        }[];
+                        decidedAt?: string;
+                        /** @description Whose word settled it */
+                        decidedBy?: string;
+                        usedAt?: string;
+                        /** @description Key of the one action that it was used for */
+                        usedFor?: string;
+                        /** @description The arguments as YAML, keys in order */
+                        text: string;
                     };
                 };
             };
@@ -5133,7 +5318,10 @@ export interface operations {
             content: {
                 "application/json": {
                     approve: boolean;
-                    note?: string;
+                    /** @description Needed to reject, and to approve where the terms say so */
+                    reason?: string;
+                    /** @description Who delegated their approvals to the caller; without it the caller’s own right counts first */
+                    onBehalfOf?: string;
                 };
             };
         };
@@ -5151,25 +5339,197 @@ export interface operations {
                         id: string;
                         /** @description What is asked for: deliverable.start, tool.git.commit… */
                         action: string;
+                        /** @enum {string} */
+                        effect: "read" | "write" | "destructive";
+                        /** @description What it acts on */
+                        resource: {
+                            [key: string]: unknown;
+                        };
                         /** @description One sentence for the person who decides */
                         summary: string;
                         /** @description Exactly what will be done */
                         arguments: unknown;
-                        /** @description sha-256 of action and arguments; a changed argument makes the approval void */
+                        /** @description The operation that takes it back; without it, none does */
+                        reversedBy?: string;
+                        /** @description Of the data that led to it: "untrusted" came from outside */
+                        labels: string[];
+                        /** @description sha-256 of action, effect, resource and arguments; a change in any of them makes the approval void */
                         digest: string;
                         reasons: {
                             rule: string;
                             text: string;
                         }[];
+                        /** @description Who must approve */
+                        terms: {
+                            /** @description How many different people must approve */
+                            by: number;
+                            /** @description What each of them must hold, besides approval.decide */
+                            capabilities: string[];
+                            /** @description How long an answer is waited for; without it the platform’s default */
+                            expiresAfterSeconds?: number;
+                            /** @description True when whoever approves must say why; whoever rejects always must */
+                            reasonRequired: boolean;
+                            /**
+                             * @description Whether who asked may approve: never, only when alone (nobody else of the tenant could), or always
+                             * @enum {string}
+                             */
+                            self: "never" | "alone" | "always";
+                        };
+                        requestedBy: string;
+                        /** @description Whom the agent that asks acts for */
+                        onBehalfOf?: string;
                         run?: string;
                         project?: string;
                         deliverable?: string;
-                        /** @enum {string} */
-                        status: "pending" | "approved" | "rejected";
+                        /**
+                         * @description pending until enough people approved, one rejected, or the time was over; expired also when it was approved and not used in time
+                         * @enum {string}
+                         */
+                        status: "pending" | "approved" | "rejected" | "expired";
                         requestedAt: string;
+                        /** @description Until when it can be answered, and once approved, used */
+                        expiresAt: string;
+                        words: {
+                            by: string;
+                            /** @description Who had delegated their approvals to them, when it was that which let them decide */
+                            onBehalfOf?: string;
+                            approve: boolean;
+                            reason?: string;
+                            at: string;
+                        }[];
                         decidedAt?: string;
+                        /** @description Whose word settled it */
                         decidedBy?: string;
-                        note?: string;
+                        usedAt?: string;
+                        /** @description Key of the one action that it was used for */
+                        usedFor?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.approvals.delegations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            from: string;
+                            to: string;
+                            reason: string;
+                            startsAt: string;
+                            endsAt: string;
+                            givenAt: string;
+                            /** @description Who ended it before its time */
+                            endedBy?: string;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.approvals.delegate": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Their id: user:…, key:… */
+                    to: string;
+                    /**
+                     * Format: date-time
+                     * @description Now when left out
+                     */
+                    startsAt?: string;
+                    /** Format: date-time */
+                    endsAt: string;
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        from: string;
+                        to: string;
+                        reason: string;
+                        startsAt: string;
+                        endsAt: string;
+                        givenAt: string;
+                        /** @description Who ended it before its time */
+                        endedBy?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.approvals.undelegate": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        from: string;
+                        to: string;
+                        reason: string;
+                        startsAt: string;
+                        endsAt: string;
+                        givenAt: string;
+                        /** @description Who ended it before its time */
+                        endedBy?: string;
                     };
                 };
             };

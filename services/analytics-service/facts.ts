@@ -1,6 +1,6 @@
 import { BudgetAmount } from '@soma/contracts/budget'
 import type { JournalEntry } from '@soma/contracts/journal'
-import { DELIVERABLE_START } from '@soma/kernel/approvals/approvals'
+import { DELIVERABLE_START } from '@soma/kernel/approvals/approval'
 import { z } from 'zod'
 
 /** Changes when the rows that entries give change; the projection is then built anew. */

@@ -1,4 +1,4 @@
-import { DELIVERABLE_START } from '@soma/kernel/approvals/approvals'
+import { DELIVERABLE_START } from '@soma/kernel/approvals/approval'
 import type { ServiceContext } from '@soma/kernel/http/service'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Fact } from './facts.ts'

@@ -1,11 +1,13 @@
 import { defineService } from '@soma/kernel/http/service'
 import { createActivities } from './activities/activities.ts'
 import { announceChanges } from './announce-changes.ts'
+import { approvalDelegationRoutes } from './routes/approval-delegations.ts'
 import { approvalRoutes } from './routes/approvals.ts'
 import { killSwitchRoutes } from './routes/kill-switches.ts'
 import { projectReportRoutes } from './routes/project-reports.ts'
 import { projectRoutes } from './routes/projects.ts'
 import { runRoutes } from './routes/runs.ts'
+import { tendApprovals } from './tend-approvals.ts'
 import { agentTaskWorkflow } from './workflows/agent-task.workflow.ts'
 import { capsuleWorkflow } from './workflows/capsule.workflow.ts'
 import { projectWorkflow } from './workflows/project.workflow.ts'
@@ -32,11 +34,13 @@ export const orchestrator = defineService({
     projectReportRoutes(app, context)
     runRoutes(app, context)
     approvalRoutes(app, context)
+    approvalDelegationRoutes(app, context)
     killSwitchRoutes(app, context)
   },
   async start(context) {
     const { workflows } = context
     context.onStop(announceChanges(context))
     await workflows.start({ workflows: [projectWorkflow, agentTaskWorkflow, capsuleWorkflow], activities: createActivities(context) })
+    context.onStop(tendApprovals(context))
   },
 })

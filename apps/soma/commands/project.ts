@@ -3,8 +3,9 @@ import { SomaError } from '@soma/contracts/errors'
 import { Plan, type Project } from '@soma/contracts/project'
 import { answerOf } from '@soma/sdk/client'
 import { parse } from 'yaml'
+import { type Answer, answerApproval, describeAnswered } from '../answer-approval.ts'
 import type { Connection } from '../connection.ts'
-import { decideApproval, pendingApprovals, readProject } from '../follow-project.ts'
+import { pendingApprovals, readProject } from '../follow-project.ts'
 import { collect, INPUT_HELP, parseInputs, parseJsonInput } from '../inputs.ts'
 import { writeReports } from '../reports.ts'
 import { type Configure, type Session, shownPath, UsageError } from '../session.ts'
@@ -68,17 +69,20 @@ a person or was stopped by policy.
     .description('Watch a project, and answer what it asks')
     .option('--approve', 'Approve what it asks for')
     .action((id: string, options: { approve?: boolean }) => watch(session, id, options))
-  for (const [name, isApproval] of [
-    ['approve', true],
-    ['reject', false],
-  ] as const)
-    command
-      .command(`${name} <id> [deliverable]`)
-      .description(`${isApproval ? 'Approve' : 'Reject'} what a project waits for`)
-      .option('--note <text>', 'Why')
-      .action((id: string, deliverable: string | undefined, { note }: { note?: string }) =>
-        decide(session, { id, deliverable, isApproval, note }),
-      )
+  command
+    .command('approve <id> [deliverable]')
+    .description('Approve what a project waits for')
+    .option('--reason <text>', 'Why')
+    .action((id: string, deliverable: string | undefined, { reason }: { reason?: string }) =>
+      answer(session, id, deliverable, { approve: true, reason }),
+    )
+  command
+    .command('reject <id> [deliverable]')
+    .description('Reject what a project waits for')
+    .requiredOption('--reason <text>', 'Why')
+    .action((id: string, deliverable: string | undefined, { reason }: { reason: string }) =>
+      answer(session, id, deliverable, { approve: false, reason }),
+    )
   command
     .command('resolve <id> <deliverable>')
     .description('Have policy asked again about what it blocked, or drop it')
@@ -172,14 +176,7 @@ async function watch(session: Session, id: string, options: { approve?: boolean 
   else if (project.report) session.terminal.note(`Report: ${session.typed(`project report ${id}`)}`)
 }
 
-interface Decision {
-  id: string
-  deliverable: string | undefined
-  isApproval: boolean
-  note: string | undefined
-}
-
-async function decide(session: Session, { id, deliverable, isApproval, note }: Decision): Promise<void> {
+async function answer(session: Session, id: string, deliverable: string | undefined, word: Answer): Promise<void> {
   const connection = await session.connect()
   await readProject(connection, id)
   const waiting = (await pendingApprovals(connection, id)).filter((each) => !deliverable || each.deliverable === deliverable)
@@ -189,8 +186,8 @@ async function decide(session: Session, { id, deliverable, isApproval, note }: D
       `${deliverable ? `Deliverable "${deliverable}" of project` : 'Project'} ${id} waits for no approval.`,
       { id },
     )
-  const decided = await Promise.all(waiting.map((each) => decideApproval(connection, each.id, isApproval, note)))
-  session.terminal.answer(decided, decided.map(({ status, summary }) => `${status}: ${summary}`).join('\n'))
+  const answered = await Promise.all(waiting.map((each) => answerApproval(connection, each.id, word)))
+  session.terminal.answer(answered, answered.map(describeAnswered).join('\n'))
 }
 
 async function resolve(session: Session, id: string, deliverable: string, options: { drop?: boolean; reason?: string }): Promise<void> {

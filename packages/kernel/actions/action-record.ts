@@ -2,7 +2,7 @@ import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Decision } from '@soma/contracts/policy'
-import type { Journal } from '@soma/ports/journal/port'
+import type { AppendRequest, Journal } from '@soma/ports/journal/port'
 import canonicalize from 'canonicalize'
 
 /**
@@ -21,7 +21,8 @@ export interface ActionRecord {
   readonly last: JournalEntry | undefined
   /** The last intent, when it was neither confirmed nor is known not to have happened. */
   readonly undecided: JournalEntry | undefined
-  append(kind: ActionEntryKind, payload: unknown): Promise<void>
+  /** @param together appended with it, all or nothing */
+  append(kind: ActionEntryKind, payload: unknown, together?: readonly AppendRequest[]): Promise<void>
 }
 
 export type ActionEntryKind = 'action.intended' | 'action.completed' | 'action.failed' | 'action.refused' | 'action.held'
@@ -46,8 +47,8 @@ export async function openActionRecord(journal: Journal, tenant: string, key: st
   return {
     last: entries.at(-1),
     undecided: undecidedIntent(entries),
-    async append(kind, payload) {
-      await journal.append({ tenant, stream, expectedSeq: seq, entries: [{ kind, payload }] })
+    async append(kind, payload, together = []) {
+      await journal.append({ tenant, stream, expectedSeq: seq, entries: [{ kind, payload }] }, ...together)
       seq++
     },
   }

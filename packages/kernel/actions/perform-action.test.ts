@@ -22,6 +22,9 @@ const kinds = async (request: ActionRequest) => (await record(request)).map((ent
 const perform = (request: ActionRequest) => world.performAction(request)
 /** The next attempt, by a process that knows only what is in the database. */
 const again = (request: ActionRequest, more: Partial<ActionRequest> = {}) => world.restarted()({ ...request, mayExist: true, ...more })
+/** Somebody else than who calls, unless it is said who. */
+const answer = (id: string, approve: boolean, reason?: string) =>
+  world.approvals.answer({ tenant: 'acme', id, approve, by: person({ id: 'user:grace' }), reason })
 
 /** Performs the call up to its effect; then the process dies before the outcome is written. */
 async function crashAfterEffect(request: ActionRequest): Promise<void> {
@@ -184,7 +187,7 @@ test('none: after a crash a person is asked, and only their word makes it happen
   expect(await again(request).catch((error) => error.details.approval)).toBe(id)
   expect(madeBy(request)).toBe(0)
   expect(await world.approvals.get('acme', id)).toMatchObject({ action: 'repeat.tool.demo.none', run: 'r-none', status: 'pending' })
-  await world.approvals.decide({ tenant: 'acme', id, approve: true, by: 'user:ada' })
+  await answer(id, true)
   await again(request, { context: { run: 'r-none', approvals: [id] } })
   expect(madeBy(request)).toBe(1)
 })
@@ -193,7 +196,7 @@ test('none: the word of a person holds for one interruption, not for the next', 
   const request = call('demo.none', { context: { run: 'r-twice' } })
   await crashBeforeEffect(request)
   const first = await again(request).catch((error) => error.details.approval)
-  await world.approvals.decide({ tenant: 'acme', id: first, approve: true, by: 'user:ada' })
+  await answer(first, true)
   world.journal.refuses = ({ entries }) => entries[0]?.kind === 'action.completed' || entries[0]?.kind === 'action.failed'
   await expect(again(request, { context: { run: 'r-twice', approvals: [first] } })).rejects.toMatchObject({ code: 'audit_unavailable' })
   world.journal.refuses = () => false
@@ -207,8 +210,11 @@ test('none: a person who says that it is done ends the action without a second e
   const request = call('demo.none', { context: { run: 'r-done' } })
   await crashAfterEffect(request)
   const id = await again(request).catch((error) => error.details.approval)
-  await world.approvals.decide({ tenant: 'acme', id, approve: false, by: 'user:ada', note: 'it is there' })
-  await expect(again(request)).rejects.toMatchObject({ code: 'effect_undecided', message: expect.stringMatching(/user:ada .*it is there/) })
+  await answer(id, false, 'it is there')
+  await expect(again(request)).rejects.toMatchObject({
+    code: 'effect_undecided',
+    message: expect.stringMatching(/user:grace .*it is there/),
+  })
   expect(madeBy(request)).toBe(1)
 })
 
@@ -280,12 +286,58 @@ test('what needs approval asks for it, and happens once a person approved exactl
     deliverable: 'd',
   })
   await expect(again(request, { context: { run: 'r-ask', approvals: [id] } })).rejects.toMatchObject({ code: 'approval_required' })
-  await world.approvals.decide({ tenant: 'acme', id, approve: true, by: 'user:ada' })
+  await answer(id, true)
   const changed = call('asked.none', { input: { text: 'y' }, context: { run: 'r-ask', approvals: [id] } })
   await expect(perform(changed)).rejects.toMatchObject({ code: 'approval_required' })
   await again(request, { context: { run: 'r-ask', approvals: [id] } })
   expect([madeBy(request), madeBy(changed)]).toEqual([1, 0])
   expect(await kinds(request)).toEqual(['action.refused', 'action.refused', 'action.intended', 'action.completed'])
+})
+
+test('an approval is used by one action: another asks anew, and the same goes on after a crash', async () => {
+  const request = call('asked.none', { context: { run: 'r-once' }, place: 'step' })
+  const id = await perform(request).catch((error) => error.details.approval)
+  await answer(id, true)
+  const context = { run: 'r-once', approvals: [id] }
+  await crashAfterEffect({ ...request, context })
+  expect(await world.approvals.get('acme', id)).toMatchObject({ usedFor: request.key })
+  const other = { ...call('asked.none', { context }), place: 'step' }
+  const refused = await perform(other).catch((error) => error)
+  expect(refused).toMatchObject({ code: 'approval_required' })
+  expect(refused.details.approval).not.toBe(id)
+  // Whether it happened is another question; that it may is answered.
+  const repeat = await again(request, { context }).catch((error) => error.details.approval)
+  expect(await world.approvals.get('acme', repeat)).toMatchObject({ action: 'repeat.tool.asked.none' })
+  expect([madeBy(request), madeBy(other)]).toEqual([1, 0])
+})
+
+test('of several actions that go ahead on one approval at once, in two processes, one does', async () => {
+  const first = call('asked.none', { context: { run: 'r-race' }, place: 'step' })
+  const id = await perform(first).catch((error) => error.details.approval)
+  await answer(id, true)
+  const racing = Array.from({ length: 6 }, () => call('asked.none', { context: { run: 'r-race', approvals: [id] }, place: 'step' }))
+  const outcomes = await Promise.allSettled(racing.map((request, index) => (index % 2 ? world.restarted() : world.performAction)(request)))
+  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'approval_required' })
+  expect(racing.reduce((sum, request) => sum + madeBy(request), 0)).toBe(1)
+})
+
+test('an approval stays unused when its action could not begin', async () => {
+  const request = call('asked.none', { context: { run: 'r-unused' } })
+  const id = await perform(request).catch((error) => error.details.approval)
+  await answer(id, true)
+  world.journal.refuses = ({ entries }) => entries[0]?.kind === 'action.intended'
+  await expect(again(request, { context: { run: 'r-unused', approvals: [id] } })).rejects.toMatchObject({ code: 'audit_unavailable' })
+  world.journal.refuses = () => false
+  expect((await world.approvals.get('acme', id))?.usedFor).toBeUndefined()
+  await again(request, { context: { run: 'r-unused', approvals: [id] } })
+  expect(madeBy(request)).toBe(1)
+})
+
+test('the one who calls does not approve it', async () => {
+  const id = await perform(call('asked.none')).catch((error) => error.details.approval)
+  const own = world.approvals.answer({ tenant: 'acme', id, approve: true, by: person() })
+  await expect(own).rejects.toMatchObject({ code: 'forbidden', message: expect.stringMatching(/user:ada asked for this/) })
 })
 
 test('an approval that was given while nobody waited counts, and a rejection says who said no', async () => {
@@ -295,10 +347,10 @@ test('an approval that was given while nobody waited counts, and a rejection say
     [no, false],
   ] as const) {
     const id = await perform(request).catch((error) => error.details.approval)
-    await world.approvals.decide({ tenant: 'acme', id, approve, by: 'user:ada', note: 'I looked' })
+    await answer(id, approve, 'I looked')
   }
   await again(yes)
-  await expect(again(no)).rejects.toMatchObject({ code: 'policy_denied', message: expect.stringMatching(/user:ada rejected .*I looked/) })
+  await expect(again(no)).rejects.toMatchObject({ code: 'policy_denied', message: expect.stringMatching(/user:grace rejected .*I looked/) })
   expect([madeBy(yes), madeBy(no)]).toEqual([1, 0])
 })
 

@@ -2,16 +2,18 @@ import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Operation, OperationContext } from '@soma/contracts/operation'
-import type { Action, Decision, PolicyInput } from '@soma/contracts/policy'
+import type { PolicyInput } from '@soma/contracts/policy'
 import type { Principal } from '@soma/contracts/tenant'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Objects } from '@soma/ports/objects/port'
-import type { Approval, Approvals } from '../approvals/approvals.ts'
+import type { Approvals } from '../approvals/approvals.ts'
+import { APPROVAL_STREAMS } from '../approvals/follow-approvals.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Egress } from '../egress/egress.ts'
-import { type Gate, killSubject } from '../gate/gate.ts'
+import type { Gate } from '../gate/gate.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord, type RecordedCall } from './action-record.ts'
+import { type ActionInQuestion, type Clearance, clearAction, clearRepetition, refuse } from './clear-action.ts'
 import { assertWanted, saysNothingHappened, withinLimits } from './deadline.ts'
 import { describeAction, parseInput, parseOutput } from './describe-action.ts'
 import type { FoundOperation, Operations } from './operations.ts'
@@ -32,6 +34,8 @@ export interface ActionRequest {
   key: string
   /** True when the key may have been used before: after a crash, or on another attempt. */
   mayExist: boolean
+  /** What of the run asks: a step. Asked again from there under another key, it is still the same approval that is waited for. Default: the key. */
+  place?: string
   context: Partial<Omit<PolicyInput['context'], 'at'>>
   /** Budgets to charge, besides the tenant's. */
   budgets: readonly string[]
@@ -72,7 +76,7 @@ export type PerformAction = (request: ActionRequest) => Promise<ActionOutcome>
  *   `budget_exceeded`, `effect_undecided`, `tool_timeout`, `cancelled`, and what the operation throws
  */
 export function createActions(parts: ActionParts): PerformAction {
-  const { operations, gate, kill, budgets, approvals, journal } = parts
+  const { operations, budgets, journal } = parts
 
   const underWay = new Map<string, { request: ActionRequest; outcome: Promise<ActionOutcome> }>()
 
@@ -93,8 +97,11 @@ export function createActions(parts: ActionParts): PerformAction {
     try {
       return await walkTheRoad(request)
     } catch (error) {
-      if (request.mayExist || !SomaError.is(error, 'stream_conflict')) throw error
-      return walkTheRoad({ ...request, mayExist: true })
+      if (!SomaError.is(error, 'stream_conflict')) throw error
+      // Another action was faster to use the approval: now that is seen, and it is asked anew.
+      const lostApproval = String(error.details.stream).startsWith(APPROVAL_STREAMS)
+      if (request.mayExist && !lostApproval) throw error
+      return claimAndPerform({ ...request, mayExist: true })
     }
   }
 
@@ -108,59 +115,16 @@ export function createActions(parts: ActionParts): PerformAction {
       if (entry) assertSameAction(entry.payload as RecordedCall, { operation: request.operation, input })
     if (record.last?.kind === 'action.completed') return outcomeOf(record.last.payload as CompletedPayload)
 
-    const decision = await passGate(request, action, record)
+    const question: ActionInQuestion = { request, action, record, reversedBy: found.operation.reversedBy }
+    const clearance = await clearAction(parts, question)
     await reserve(request, record)
     try {
-      return await perform(request, found, action, decision, record)
+      return await perform(question, found, clearance)
     } catch (error) {
       // Not why the action failed; what stays reserved is taken up by the next attempt with the key.
       await budgets.release({ tenant, key: request.key }).catch(() => undefined)
       throw error
     }
-  }
-
-  async function passGate(request: ActionRequest, action: Action, record: ActionRecord): Promise<Decision> {
-    const { principal, context } = request
-    let granted = await approvals.granted(principal.tenant, context.approvals ?? [], {
-      action: action.name,
-      arguments: action.arguments,
-      project: context.project,
-      deliverable: context.deliverable,
-    })
-    for (;;) {
-      await waitWhileKilled(request, action, record, kill)
-      try {
-        return await gate.pass({ principal, action, context: { ...context, approvals: granted } })
-      } catch (error) {
-        if (!(error instanceof SomaError)) throw error
-        if (error.code === 'killed') continue
-        const approval = error.code === 'approval_required' ? await askForApproval(request, action, error) : undefined
-        if (approval?.status === 'approved' && !granted.includes(approval.id)) {
-          granted = [...granted, approval.id]
-          continue
-        }
-        throw await refuse(request, record, approval ? unapproved(action, approval, error) : error)
-      }
-    }
-  }
-
-  function askForApproval({ principal, context, key }: ActionRequest, action: Action, refused: SomaError): Promise<Approval> {
-    return approvals.request({
-      tenant: principal.tenant,
-      action: action.name,
-      summary: refused.message,
-      arguments: action.arguments,
-      reasons: refused.details.reasons as Decision['reasons'],
-      run: context.run ?? key,
-      project: context.project,
-      deliverable: context.deliverable,
-    })
-  }
-
-  /** Puts the refusal on record and gives it back to be thrown. */
-  async function refuse({ operation }: ActionRequest, record: ActionRecord, refused: SomaError): Promise<SomaError> {
-    await record.append('action.refused', { operation, error: errorOf(refused) })
-    return refused
   }
 
   async function reserve(request: ActionRequest, record: ActionRecord): Promise<void> {
@@ -173,12 +137,11 @@ export function createActions(parts: ActionParts): PerformAction {
   }
 
   async function perform(
-    request: ActionRequest,
+    question: ActionInQuestion,
     { operation, adapter }: FoundOperation,
-    action: Action,
-    decision: Decision,
-    record: ActionRecord,
+    { decision, use }: Clearance,
   ): Promise<ActionOutcome> {
+    const { request, action, record } = question
     const input = action.arguments
     const changesTheWorld = operation.idempotency.kind !== 'read'
     const limits = {
@@ -203,14 +166,18 @@ export function createActions(parts: ActionParts): PerformAction {
       return outcomeOf(payload)
     }
 
+    let uses = use
     if (record.undecided) {
-      const settled = await settleUndecided(request, operation, action, record.undecided, (work) =>
+      const settled = await settleUndecided(question, operation, record.undecided, (work) =>
         withinLimits(limits, (signal) => work(contextFor(request, client, signal))),
       )
       if (settled.happened) return complete(settled.output, { found: true })
+      uses = [...use, ...settled.use]
     }
     assertWanted(limits)
-    if (changesTheWorld) await record.append('action.intended', { operation: operation.name, input, decision, context: request.context })
+    if (changesTheWorld)
+      await record.append('action.intended', { operation: operation.name, input, decision, context: request.context }, uses)
+    else if (uses.length > 0) await journal.append(...uses)
     let output: unknown
     try {
       output = await withinLimits(limits, async (signal) =>
@@ -233,49 +200,30 @@ export function createActions(parts: ActionParts): PerformAction {
   }
 
   async function settleUndecided(
-    request: ActionRequest,
+    question: ActionInQuestion,
     operation: Operation,
-    action: Action,
     intent: JournalEntry,
     look: <Result>(work: (context: OperationContext<unknown>) => Promise<Result>) => Promise<Result>,
-  ): Promise<{ happened: true; output: unknown } | { happened: false }> {
+  ): Promise<{ happened: true; output: unknown } | { happened: false; use: Clearance['use'] }> {
     const { idempotency } = operation
     switch (idempotency.kind) {
       case 'read':
       case 'native':
-        return { happened: false }
+        return { happened: false, use: [] }
       case 'marker': {
-        const output = await look((context) => idempotency.find(action.arguments, context)).catch(async (error) => {
+        try {
+          const output = await look((context) => idempotency.find(question.action.arguments, context))
+          if (output !== undefined) return { happened: true, output: parseOutput(operation, output) }
+          return { happened: false, use: [] }
+        } catch (error) {
           // There is a way to look, but not for this input.
           if (!SomaError.is(error, 'effect_undecided')) throw error
-          await askWhetherToRepeat(request, action, intent)
-          return undefined
-        })
-        return output === undefined ? { happened: false } : { happened: true, output: parseOutput(operation, output) }
+          return { happened: false, use: await clearRepetition(parts, question, intent.hash) }
+        }
       }
       case 'none':
-        await askWhetherToRepeat(request, action, intent)
-        return { happened: false }
+        return { happened: false, use: await clearRepetition(parts, question, intent.hash) }
     }
-  }
-
-  /**
-   * Only a person can find out what happened. An approval means: it did not happen, do it now. It holds for this one intent; should
-   * the next attempt be interrupted as well, it is asked again.
-   */
-  async function askWhetherToRepeat(request: ActionRequest, action: Action, intent: JournalEntry): Promise<void> {
-    const question: Action = { ...action, name: `repeat.${action.name}`, arguments: { input: action.arguments, interrupted: intent.hash } }
-    const text = `${action.name} may or may not have happened before an interruption, and there is no way to look. Find out by hand: approve to do it now, reject if it is done or must not be.`
-    const reasons = [{ rule: 'effect_undecided', text }]
-    const asked = new SomaError('approval_required', text, { action: question.name, reasons, retryable: false })
-    const approval = await askForApproval(request, question, asked)
-    if (approval.status === 'approved') return
-    if (approval.status === 'pending') throw unapproved(question, approval, asked)
-    throw new SomaError(
-      'effect_undecided',
-      `Whether ${action.name} happened is not known, and ${approval.decidedBy} decided not to do it again${approval.note ? `: ${approval.note}` : '.'}`,
-      { approval: approval.id, retryable: false },
-    )
   }
 
   function contextFor(request: ActionRequest, client: unknown, signal: AbortSignal): OperationContext<unknown> {
@@ -294,27 +242,6 @@ export function createActions(parts: ActionParts): PerformAction {
       },
     }
   }
-}
-
-async function waitWhileKilled(request: ActionRequest, action: Action, record: ActionRecord, kill: KillSwitches): Promise<void> {
-  const subject = killSubject({ principal: request.principal, action, context: request.context })
-  for (let held = kill.stopping(subject); held; held = kill.stopping(subject)) {
-    await record.append('action.held', { operation: request.operation, killSwitch: held.id, reason: held.reason })
-    request.onProgress?.(`held by kill switch: ${held.reason}`)
-    await kill.whenLifted(subject, request.signal).catch((error) => {
-      assertWanted(request)
-      throw error
-    })
-  }
-}
-
-/** Nobody has answered yet, or the answer was no. */
-function unapproved(action: Action, approval: Approval, asked: SomaError): SomaError {
-  if (approval.status !== 'rejected') return new SomaError('approval_required', asked.message, { ...asked.details, approval: approval.id })
-  return new SomaError('policy_denied', `${approval.decidedBy} rejected ${action.name}${approval.note ? `: ${approval.note}` : '.'}`, {
-    ...asked.details,
-    rejected: approval.id,
-  })
 }
 
 function errorOf({ code, message, details }: SomaError) {

@@ -99,7 +99,13 @@ export async function openTestActions() {
   const objects = await openFileSystemObjects({ directory })
   const egress = createEgress({ maxBytes: 1_000_000, timeoutMilliseconds: 1000, maxRedirects: 0, allowPrivate: [] })
   const budgets = await openBudgets(sql)
-  const approvals = await openApprovals({ sql, journal })
+  const approvals = await openApprovals({
+    sql,
+    journal,
+    broadcast: world.broadcast,
+    people: { isAlone: async () => false },
+    expiresAfterSeconds: 3600,
+  })
   const operations = createOperations([demo])
   const parts = { operations, gate, kill, budgets, approvals, journal, objects, egress }
   return {

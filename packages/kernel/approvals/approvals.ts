@@ -1,204 +1,266 @@
+import { type ApprovalTerms, meets } from '@soma/contracts/approval-terms'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
-import { Reason } from '@soma/contracts/policy'
+import type { Reason } from '@soma/contracts/policy'
+import type { Principal } from '@soma/contracts/tenant'
+import type { Broadcast } from '@soma/ports/broadcast/port'
 import { appendOnce } from '@soma/ports/journal/append-once'
-import type { Journal } from '@soma/ports/journal/port'
-import type { Migration, Sql } from '@soma/ports/sql/port'
-import canonicalize from 'canonicalize'
-import { z } from 'zod'
-
-export const Approval = z.object({
-  id: z.string(),
-  action: z.string().describe('What is asked for: deliverable.start, tool.git.commit…'),
-  summary: z.string().describe('One sentence for the person who decides'),
-  arguments: z.unknown().describe('Exactly what will be done'),
-  digest: z.string().describe('sha-256 of action and arguments; a changed argument makes the approval void'),
-  reasons: z.array(Reason),
-  run: z.string().optional(),
-  project: z.string().optional(),
-  deliverable: z.string().optional(),
-  status: z.enum(['pending', 'approved', 'rejected']),
-  requestedAt: z.string(),
-  decidedAt: z.string().optional(),
-  decidedBy: z.string().optional(),
-  note: z.string().optional(),
-})
-export type Approval = z.infer<typeof Approval>
-
-const APPROVAL_MIGRATIONS: readonly Migration[] = [
-  {
-    name: '001-approvals',
-    up: `create table approvals (
-      tenant text not null, id text not null, action text not null, summary text not null, arguments json, digest text not null, reasons json not null,
-      run text, project text, deliverable text, status text not null default 'pending',
-      requested_at timestamptz(3) not null default now(), decided_at timestamptz(3), decided_by text, note text,
-      primary key (tenant, id)
-    );
-    create index approvals_pending on approvals (tenant, requested_at) where status = 'pending';`,
-  },
-]
+import type { AppendRequest, Journal } from '@soma/ports/journal/port'
+import type { Sql } from '@soma/ports/sql/port'
+import { type ActionToApprove, type Approval, approvalDigest } from './approval.ts'
+import { APPROVAL_MIGRATIONS, type ApprovalQuery, createApprovalRows } from './approval-rows.ts'
+import {
+  type ApprovalEvent,
+  approvalOf,
+  eventAfter,
+  isOverdue,
+  mention,
+  type Place,
+  type RecordedApproval,
+  standsFor,
+} from './approval-state.ts'
+import { createDelegations, type Delegations } from './delegations.ts'
+import { type ApprovalChange, followApprovals } from './follow-approvals.ts'
+import type { People } from './people.ts'
+import { type Voice, voiceOf } from './voice.ts'
 
 export interface ApprovalRequest {
-  tenant: string
-  action: string
+  /** Who asks. */
+  principal: Principal
+  action: ActionToApprove
   summary: string
-  arguments: unknown
   reasons: readonly Reason[]
-  /** The run that waits. Asking again for the same in the same run gives the same approval. */
-  run: string
+  terms: ApprovalTerms
+  /** The run that waits. */
+  run?: string
+  /** What asks: a run's step, the key of a call. The same that is asked again there is the same approval, until it was used. */
+  place: string
+  /** Key of the action that it is for. */
+  key: string
   project?: string
   deliverable?: string
+  labels?: readonly string[]
+  reversedBy?: string
+  /** Ids of approvals that the caller was told are given. */
+  given?: readonly string[]
+}
+
+export interface ApprovalAnswerRequest {
+  tenant: string
+  id: string
+  approve: boolean
+  by: Principal
+  /** Needed to reject, and to approve where the terms say so. */
+  reason?: string
+  /** Who delegated to `by`, when it is for them; without it one's own right counts first. */
+  onBehalfOf?: string
+}
+
+/** An approval with what uses it up. */
+export interface AskedApproval {
+  approval: Approval
+  /**
+   * To be appended together with the action's intent, so that the approval is used exactly when the action begins. The append is refused
+   * with `stream_conflict` when another action was faster. Empty when the action used it before, and when it is not approved.
+   */
+  use: readonly AppendRequest[]
 }
 
 export interface Approvals {
-  request(request: ApprovalRequest): Promise<Approval>
-  /** A person's word. @throws `not_found`; `conflict` when it was decided before, the other way */
-  decide(request: { tenant: string; id: string; approve: boolean; by: string; note?: string }): Promise<Approval>
-  get(tenant: string, id: string): Promise<Approval | undefined>
-  list(tenant: string, query?: { status?: Approval['status']; project?: string; after?: string; limit?: number }): Promise<Approval[]>
   /**
-   * Those of the ids that were approved for exactly this action and these arguments. The approval of a deliverable, which is bound to
-   * its capsule and inputs, covers what that deliverable does.
+   * The approval that stands for the action: one that was given for exactly this, or the one that is asked for now or was asked for here
+   * before, whatever its status.
    */
-  granted(
-    tenant: string,
-    ids: readonly string[],
-    what: { action: string; arguments: unknown; project?: string; deliverable?: string },
-  ): Promise<string[]>
+  ask(request: ApprovalRequest): Promise<AskedApproval>
+  /**
+   * A person's word. Of several at once exactly one settles it.
+   * @throws `not_found`; `forbidden` when the word of this person does not count; `invalid_input` for a reason that is missing; `conflict`
+   *   when it was settled another way before, or has expired
+   */
+  answer(request: ApprovalAnswerRequest): Promise<Approval>
+  get(tenant: string, id: string): Promise<Approval | undefined>
+  list(tenant: string, query?: ApprovalQuery): Promise<Approval[]>
+  /** Ends those that nobody settled in time, of all tenants. */
+  expireOverdue(now?: Date): Promise<void>
+  /** Calls the handler with everything that happens to approvals of any tenant, in order, at least once, also across restarts. Returns how to stop. */
+  follow(name: string, handle: (change: ApprovalChange) => Promise<void>): () => Promise<void>
+  /** Calls back when something may have happened to an approval, in whatever process; a hint to look, not a delivery. Returns how to stop. */
+  onChange(listener: () => void): () => void
+  delegations: Delegations
+  close(): Promise<void>
 }
 
-/** The action that policy is asked about before a deliverable is begun. */
-export const DELIVERABLE_START = 'deliverable.start'
-
-/** What binds an approval to what will be done. */
-export function approvalDigest(action: string, args: unknown): string {
-  return sha256(`${action}\n${canonicalize(args ?? null)}`)
+export interface ApprovalParts {
+  sql: Sql
+  journal: Journal
+  broadcast: Broadcast
+  people: People
+  /** How long an answer is waited for when no rule says. */
+  expiresAfterSeconds: number
 }
 
-export async function openApprovals({ sql, journal }: { sql: Sql; journal: Journal }): Promise<Approvals> {
+const OVERDUE_AT_ONCE = 100
+const CHANNEL = 'approvals'
+
+export async function openApprovals({ sql, journal, broadcast, people, expiresAfterSeconds }: ApprovalParts): Promise<Approvals> {
   await sql.migrate('approvals', APPROVAL_MIGRATIONS)
+  const rows = createApprovalRows(sql)
+  const delegations = createDelegations(journal)
+  const streamOf = (id: string) => `approval/${id}`
+  const listeners = new Set<() => void>()
+  const wake = () => {
+    for (const listener of listeners) listener()
+  }
+  const stopHearing = await broadcast.subscribe(CHANNEL, wake, wake)
+  const announce = (tenant: string) => void broadcast.publish(CHANNEL, { tenant }).catch(() => undefined)
+  const patience = (terms: ApprovalTerms) => terms.expiresAfterSeconds ?? expiresAfterSeconds
 
-  /** The ledger first: a word counts when it is recorded. Gives what the ledger holds at that place, ours or an earlier one. */
-  async function record(tenant: string, approval: Approval): Promise<Approval> {
-    const isRequest = approval.status === 'pending'
-    const entry = await appendOnce(journal, {
-      tenant,
-      stream: `approval/${approval.id}`,
-      expectedSeq: isRequest ? 0 : 1,
-      entries: [{ kind: `approval.${isRequest ? 'requested' : approval.status}`, payload: approval }],
-    })
-    return entry.payload as Approval
+  async function read(tenant: string, id: string): Promise<RecordedApproval | undefined> {
+    return approvalOf(await journal.read(tenant, streamOf(id)))
   }
 
-  const get = async (tenant: string, id: string) => {
-    const { rows } = await sql.pool.query('select * from approvals.approvals where tenant = $1 and id = $2', [tenant, id])
-    return rows[0] && fromRow(rows[0])
+  /** The ledger first: what happened counts when it is recorded. False when something else happened meanwhile. */
+  async function record(tenant: string, { approval, seq }: RecordedApproval, event: ApprovalEvent): Promise<boolean> {
+    try {
+      await journal.append({ tenant, stream: streamOf(approval.id), expectedSeq: seq, entries: [event] })
+      announce(tenant)
+      return true
+    } catch (error) {
+      if (SomaError.is(error, 'stream_conflict')) return false
+      throw error
+    }
   }
 
-  return {
-    get,
-    async request({ tenant, action, summary, arguments: args, reasons, run, project, deliverable }) {
-      const digest = approvalDigest(action, args)
-      const id = sha256(`${tenant}\n${run}\n${digest}`).slice(0, 32)
-      const known = await get(tenant, id)
-      if (known) return known
-      const requestedAt = new Date().toISOString()
-      const asked = { id, action, summary, arguments: args ?? null, digest, reasons: [...reasons], run, project, deliverable }
-      const recorded = await record(tenant, { ...asked, status: 'pending', requestedAt })
-      await sql.pool.query(
-        `insert into approvals.approvals (tenant, id, action, summary, arguments, digest, reasons, run, project, deliverable, requested_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing`,
-        [
-          tenant,
-          id,
-          action,
-          summary,
-          JSON.stringify(args ?? null),
-          digest,
-          JSON.stringify(reasons),
-          run,
-          project ?? null,
-          deliverable ?? null,
-          recorded.requestedAt,
-        ],
-      )
-      return (await get(tenant, id)) ?? recorded
-    },
-    async decide({ tenant, id, approve, by, note }) {
-      const status = approve ? 'approved' : 'rejected'
-      let approval = await get(tenant, id)
-      if (!approval) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
-      if (approval.status === 'pending') {
-        approval = await record(tenant, {
-          ...approval,
-          status,
-          decidedAt: new Date().toISOString(),
-          decidedBy: by,
-          ...(note ? { note } : {}),
-        })
-        await sql.pool.query(
-          `update approvals.approvals set status = $3, decided_at = $4, decided_by = $5, note = $6 where tenant = $1 and id = $2 and status = 'pending'`,
-          [tenant, id, approval.status, approval.decidedAt, approval.decidedBy, approval.note ?? null],
-        )
+  /** The approval as it is when its time is taken into account, with its row in step. */
+  async function current(tenant: string, id: string, now: Date): Promise<RecordedApproval | undefined> {
+    for (;;) {
+      const recorded = await read(tenant, id)
+      if (!recorded || !isOverdue(recorded.approval, now)) {
+        if (recorded) await rows.put(tenant, recorded)
+        return recorded
       }
-      if (approval.status === status) return approval
-      throw new SomaError('conflict', `Approval ${id} was ${approval.status} by ${approval.decidedBy} already.`, {
-        id,
-        status: approval.status,
-      })
-    },
-    async list(tenant, { status, project, after, limit = 100 } = {}) {
-      const { rows } = await sql.pool.query(
-        `select * from approvals.approvals where tenant = $1 and ($2::text is null or status = $2) and ($3::text is null or project = $3)
-         and ($4::text is null or (requested_at, id) < (select requested_at, id from approvals.approvals where tenant = $1 and id = $4))
-         order by requested_at desc, id desc limit $5`,
-        [tenant, status ?? null, project ?? null, after ?? null, limit],
-      )
-      return rows.map(fromRow)
-    },
-    async granted(tenant, ids, what) {
-      if (ids.length === 0) return []
-      const { rows } = await sql.pool.query(
-        `select id from approvals.approvals where tenant = $1 and id = any($2) and status = 'approved'
-         and (digest = $3 or action = $4 and project = $5 and deliverable = $6)`,
-        [tenant, ids, approvalDigest(what.action, what.arguments), DELIVERABLE_START, what.project ?? null, what.deliverable ?? null],
-      )
-      return rows.map((row) => row.id as string)
-    },
+      await record(tenant, recorded, { kind: 'approval.expired', payload: mention(recorded.approval) })
+    }
   }
-}
 
-interface Row {
-  id: string
-  action: string
-  summary: string
-  arguments: unknown
-  digest: string
-  reasons: Reason[]
-  run: string | null
-  project: string | null
-  deliverable: string | null
-  status: Approval['status']
-  requested_at: Date
-  decided_at: Date | null
-  decided_by: string | null
-  note: string | null
-}
+  async function request(asked: ApprovalRequest, digest: string, place: Place, id: string): Promise<Approval> {
+    const { principal, action, summary, reasons, terms, run, project, deliverable, labels = [], reversedBy } = asked
+    const now = Date.now()
+    const approval: Approval = {
+      id,
+      action: action.name,
+      effect: action.effect,
+      resource: action.resource,
+      summary,
+      arguments: action.arguments ?? null,
+      reversedBy,
+      labels: [...labels],
+      digest,
+      reasons: [...reasons],
+      terms,
+      requestedBy: principal.id,
+      onBehalfOf: principal.onBehalfOf,
+      run,
+      project,
+      deliverable,
+      status: 'pending',
+      requestedAt: new Date(now).toISOString(),
+      expiresAt: new Date(now + patience(terms) * 1000).toISOString(),
+      words: [],
+    }
+    const { tenant } = principal
+    const event: ApprovalEvent = { kind: 'approval.requested', payload: { ...approval, ...place } }
+    // Should another have asked for the same at this moment, it is theirs that stands.
+    const entry = await appendOnce(journal, { tenant, stream: streamOf(id), expectedSeq: 0, entries: [event] })
+    const recorded = approvalOf([entry])
+    announce(tenant)
+    if (recorded) await rows.put(tenant, recorded)
+    return recorded?.approval ?? approval
+  }
 
-function fromRow(row: Row): Approval {
+  async function voiceFor({ tenant, approve, by, onBehalfOf }: ApprovalAnswerRequest, approval: Approval, now: Date): Promise<Voice> {
+    // What is settled needs nobody's right to be said again.
+    if (approval.status !== 'pending') return { by: by.id }
+    const held = await delegations.heldBy(tenant, by.id, now)
+    const isAlone = () => people.isAlone(tenant, by.id, approval.terms.capabilities)
+    return voiceOf({ approval, by, approve, onBehalfOf, delegations: held, isAlone })
+  }
+
+  function useOf(tenant: string, { approval, seq }: RecordedApproval, key: string): AskedApproval {
+    if (approval.status !== 'approved' || approval.usedFor !== undefined) return { approval, use: [] }
+    const event: ApprovalEvent = { kind: 'approval.used', payload: { ...mention(approval), key } }
+    return { approval, use: [{ tenant, stream: streamOf(approval.id), expectedSeq: seq, entries: [event] }] }
+  }
+
+  function onChange(listener: () => void): () => void {
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
   return {
-    id: row.id,
-    action: row.action,
-    summary: row.summary,
-    arguments: row.arguments,
-    digest: row.digest,
-    reasons: row.reasons,
-    status: row.status,
-    requestedAt: row.requested_at.toISOString(),
-    ...(row.run ? { run: row.run } : {}),
-    ...(row.project ? { project: row.project } : {}),
-    ...(row.deliverable ? { deliverable: row.deliverable } : {}),
-    ...(row.decided_at ? { decidedAt: row.decided_at.toISOString(), decidedBy: row.decided_by ?? '' } : {}),
-    ...(row.note ? { note: row.note } : {}),
+    delegations,
+
+    async ask(asked) {
+      const { principal, action, run, key, project, deliverable, terms, given = [] } = asked
+      const { tenant, id: requestedBy } = principal
+      const digest = approvalDigest(action)
+      const use = { digest, key, requestedBy, run, project, deliverable }
+      for (const id of given) {
+        const recorded = await read(tenant, id)
+        if (recorded && meets(recorded.approval.terms, terms) && standsFor(recorded.approval, use, new Date()))
+          return useOf(tenant, recorded, key)
+      }
+      const place = sha256([tenant, requestedBy, run ?? '', asked.place, digest].join('\n'))
+      for (let nth = Math.max(1, await rows.lastAt(tenant, place)); ; nth++) {
+        const id = sha256(`${place}\n${nth}`).slice(0, 32)
+        const known = await current(tenant, id, new Date())
+        if (!known) return { approval: await request(asked, digest, { place, nth }, id), use: [] }
+        if (isAnswerTo(known.approval, asked)) return useOf(tenant, known, key)
+      }
+    },
+
+    async answer(answer) {
+      const { tenant, id, approve, reason } = answer
+      for (;;) {
+        const now = new Date()
+        const recorded = await current(tenant, id, now)
+        if (!recorded) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
+        const { approval } = recorded
+        const voice = await voiceFor(answer, approval, now)
+        assertReason(approval, approve, reason)
+        const word = { ...voice, approve, ...(reason ? { reason } : {}), at: now.toISOString() }
+        const event = eventAfter(approval, word, patience(approval.terms))
+        if (!event) return approval
+        if (await record(tenant, recorded, event)) return (await current(tenant, id, now))?.approval ?? approval
+      }
+    },
+
+    async get(tenant, id) {
+      return (await current(tenant, id, new Date()))?.approval
+    },
+
+    list: (tenant, query = {}) => rows.list(tenant, query),
+
+    async expireOverdue(now = new Date()) {
+      for (const { tenant, id } of await rows.overdue(now, OVERDUE_AT_ONCE)) await current(tenant, id, now)
+    },
+
+    follow: (name, handle) => followApprovals({ sql, journal, rows, hear: onChange }, name, handle),
+    onChange,
+    close: stopHearing,
   }
+}
+
+/** Asking again is answered by what was asked before, unless that is over, was used for something else, or took less than is asked for now. */
+function isAnswerTo({ status, usedFor, expiresAt, terms }: Approval, asked: ApprovalRequest): boolean {
+  if (status === 'expired' || (status === 'rejected' && Date.parse(expiresAt) <= Date.now())) return false
+  return (usedFor === undefined || usedFor === asked.key) && meets(terms, asked.terms)
+}
+
+function assertReason({ id, terms }: Approval, approve: boolean, reason: string | undefined): void {
+  if (reason?.trim() || (approve && !terms.reasonRequired)) return
+  throw new SomaError('invalid_input', `Say why approval ${id} is ${approve ? 'given' : 'rejected'}; whoever asked is told.`, {
+    id,
+    missing: 'reason',
+  })
 }

@@ -189,6 +189,16 @@ export const Config = z.strictObject({
       project: BudgetAmount.default({}).describe('Limit of a project whose plan has none of its own.'),
     })
     .prefault({}),
+  approvals: z
+    .strictObject({
+      expireAfterHours: z
+        .number()
+        .positive()
+        .max(10_000)
+        .default(168)
+        .describe('How long the answer to an approval is waited for when no rule says. Once given, it must be used within as long again.'),
+    })
+    .prefault({}),
   egress: z
     .strictObject({
       allow: z

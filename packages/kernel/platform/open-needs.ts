@@ -4,6 +4,7 @@ import { createOperations } from '../actions/operations.ts'
 import { createActions } from '../actions/perform-action.ts'
 import { createRunLabels } from '../actions/run-labels.ts'
 import { openApprovals } from '../approvals/approvals.ts'
+import { createPeople } from '../approvals/people.ts'
 import { openTokens } from '../auth/open-tokens.ts'
 import { openBudgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
@@ -77,11 +78,18 @@ export async function openNeeds(
   lifecycle.onStop('policy changes', () => policyChanges.close())
   const [budgets, approvals, tokens, ledgerKey] = await Promise.all([
     openBudgets(sql).then((opened) => measureBudgets(opened, metrics)),
-    openApprovals({ sql, journal }),
+    openApprovals({
+      sql,
+      journal,
+      broadcast,
+      people: createPeople(sql, { hasIssuer: config.auth.issuer !== undefined }),
+      expiresAfterSeconds: config.approvals.expireAfterHours * 3600,
+    }),
     openTokens({ config, sql, secrets, broadcast }),
     keys.signingKey('ledger'),
   ])
   lifecycle.onStop('tokens', () => tokens.close())
+  lifecycle.onStop('approvals', () => approvals.close())
   showStandstills(sql, metrics)
   const runLabels = createRunLabels(journal)
   const ledger = createLedger({ journal, sql, key: ledgerKey })

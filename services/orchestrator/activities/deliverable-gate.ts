@@ -1,33 +1,52 @@
-import type { Action, PolicyInput } from '@soma/contracts/policy'
+import { DEFAULT_TERMS, termsOf } from '@soma/contracts/approval-terms'
+import type { Action, Decision, PolicyInput } from '@soma/contracts/policy'
 import type { DeliverableGateInput, DeliverableGateOutput } from '@soma/contracts/project-run'
-import { DELIVERABLE_START } from '@soma/kernel/approvals/approvals'
+import type { Principal } from '@soma/contracts/tenant'
+import { DELIVERABLE_START } from '@soma/kernel/approvals/approval'
+import type { AskedApproval } from '@soma/kernel/approvals/approvals'
 import type { Parts } from './parts.ts'
 
-/** Asks policy about a deliverable before anything is provisioned; when a person must agree, asks for that as well. */
-export function deliverableGate({ gate, approvals }: Parts) {
-  return async ({ project, deliverable, principal, approvals: given }: DeliverableGateInput): Promise<DeliverableGateOutput> => {
-    const { id, capsule, inputs, tools, effect, resource, persona } = deliverable
-    const action: Action = {
-      name: DELIVERABLE_START,
-      capability: 'project.run',
-      effect,
-      resource,
-      arguments: { deliverable: id, capsule, inputs, tools, effect, resource },
-    }
-    const granted = await approvals.granted(principal.tenant, given, { action: action.name, arguments: action.arguments })
-    const context: Partial<PolicyInput['context']> = { project, deliverable: id, persona, capsule, approvals: granted }
-    const decision = await gate.ask({ principal: { ...principal, id: `agent:${persona}`, kind: 'agent' }, action, context })
+/** Asks policy about a deliverable before anything is provisioned; when people must agree, asks for that as well. */
+export function deliverableGate({ gate, approvals, journal }: Parts) {
+  return async (input: DeliverableGateInput): Promise<DeliverableGateOutput> => {
+    const { project, deliverable, principal: starter } = input
+    const { id, capsule, persona } = deliverable
+    const principal: Principal = { ...starter, id: `agent:${persona}`, kind: 'agent', onBehalfOf: starter.id }
+    const action = startOf(deliverable)
+    const context: Partial<PolicyInput['context']> = { project, deliverable: id, persona, capsule }
+    const decision = await gate.ask({ principal, action, context })
     if (decision.verdict !== 'needs_approval') return { decision }
-    const approval = await approvals.request({
-      tenant: principal.tenant,
-      action: action.name,
+    const { approval, use } = await askPeople(principal, action, decision, input)
+    if (approval.status !== 'approved') return { decision, approval: approval.id }
+    const approved = await gate.ask({ principal, action, context: { ...context, approvals: [approval.id] } })
+    if (approved.verdict === 'allow' && use.length > 0) await journal.append(...use)
+    return { decision: approved }
+  }
+
+  function askPeople(principal: Principal, action: Action, decision: Decision, input: DeliverableGateInput): Promise<AskedApproval> {
+    const { project, deliverable, approvals: given } = input
+    return approvals.ask({
+      principal,
+      action,
       summary: deliverable.title,
-      arguments: action.arguments,
       reasons: decision.reasons,
+      terms: termsOf(decision) ?? DEFAULT_TERMS,
       run: project,
+      place: deliverable.id,
+      key: `deliverable/${project}/${deliverable.id}`,
       project,
-      deliverable: id,
+      deliverable: deliverable.id,
+      given,
     })
-    return { decision, approval: approval.id }
+  }
+}
+
+function startOf({ id, capsule, inputs, tools, effect, resource }: DeliverableGateInput['deliverable']): Action {
+  return {
+    name: DELIVERABLE_START,
+    capability: 'project.run',
+    effect,
+    resource,
+    arguments: { deliverable: id, capsule, inputs, tools },
   }
 }

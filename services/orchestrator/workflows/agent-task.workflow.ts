@@ -29,6 +29,7 @@ export const agentTaskWorkflow = defineWorkflow({
         ...input.principal,
         id: `agent:${deliverable.persona}`,
         kind: 'agent',
+        onBehalfOf: input.principal.id,
         within: [...input.principal.within, capabilitiesOf(deliverable.tools)],
       },
       project,

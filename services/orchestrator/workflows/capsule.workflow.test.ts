@@ -410,9 +410,12 @@ describe('approval steps', () => {
   })
 
   test('that nobody answers in time fail', async () => {
-    expect(await failureOf(stage({}).run(ask, { inputs: { what: 'it' } }))).toMatchObject({
+    const world = stage({})
+    world.context.signal('approval:a1', { approved: false, by: 'platform', expired: true })
+    expect(await failureOf(world.run(ask, { inputs: { what: 'it' } }))).toMatchObject({
       code: 'approval_required',
-      message: 'Step "ask": Nobody answered the approval a1 within 60 seconds.',
+      message: 'Step "ask": Nobody answered the approval a1 in time.',
+      details: { expired: 'a1' },
     })
   })
 })

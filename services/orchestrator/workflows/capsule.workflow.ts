@@ -212,9 +212,8 @@ async function callTool(run: Run, step: ToolStep, work: Work): Promise<Produced>
       const approval = SomaError.is(error, 'approval_required') ? error.details.approval : undefined
       if (typeof approval !== 'string' || call.context.approvals.length - (run.input.approvals ?? []).length === MAX_APPROVALS_OF_A_CALL)
         throw error
-      const expires = (error as SomaError).details.expiresSeconds
       run.board.set(step.id, 'waiting', (error as SomaError).message)
-      await awaitApproval(run, approval, typeof expires === 'number' ? expires : undefined)
+      await awaitApproval(run, approval)
       run.board.set(step.id, 'running')
       call.context = { ...call.context, approvals: [...call.context.approvals, approval] }
     }
@@ -258,23 +257,23 @@ async function askApproval(run: Run, step: ApprovalStep, work: Work): Promise<Pr
   }
   const { id } = await run.context.activity<{ id: string }>('approval.request', request, { label: work.name })
   run.board.set(step.id, 'waiting', request.message)
-  const answer = await awaitApproval(run, id, step.approval.expiresSeconds)
+  const answer = await awaitApproval(run, id)
   return { output: answer, labels: work.labels }
 }
 
-function awaitApproval(run: Run, id: string, expiresSeconds?: number): Promise<ApprovalAnswer> {
-  const asked = run.answers.get(id) ?? waitForAnswer(run, id, expiresSeconds)
+function awaitApproval(run: Run, id: string): Promise<ApprovalAnswer> {
+  const asked = run.answers.get(id) ?? waitForAnswer(run, id)
   run.answers.set(id, asked)
   return asked
 }
 
-/** @throws SomaError `policy_denied` when a person says no, `approval_required` when nobody answers in time */
-async function waitForAnswer(run: Run, id: string, expiresSeconds?: number): Promise<ApprovalAnswer> {
-  const answer = await run.context.waitForSignal<ApprovalAnswer>(`approval:${id}`, {
-    timeoutMilliseconds: expiresSeconds === undefined ? undefined : expiresSeconds * 1000,
-  })
-  if (!answer)
-    throw new SomaError('approval_required', `Nobody answered the approval ${id} within ${expiresSeconds} seconds.`, { expired: id })
+/**
+ * Whoever keeps the approval also says when its time is over, so that an answer at the last moment and the end can't both count.
+ * @throws SomaError `policy_denied` when a person says no, `approval_required` when nobody answered in time
+ */
+async function waitForAnswer(run: Run, id: string): Promise<ApprovalAnswer> {
+  const answer = (await run.context.waitForSignal<ApprovalAnswer>(`approval:${id}`)) as ApprovalAnswer
+  if (answer.expired) throw new SomaError('approval_required', `Nobody answered the approval ${id} in time.`, { expired: id })
   if (!answer.approved) {
     const reason = answer.reason ? `: ${answer.reason}` : '.'
     throw new SomaError('policy_denied', `${answer.by} rejected the approval ${id}${reason}`, {

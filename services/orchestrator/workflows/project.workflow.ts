@@ -263,7 +263,7 @@ async function runCapsule<Output>(run: Run, reference: string, inputs: Record<st
     capsule,
     digest,
     inputs,
-    principal: { ...input.principal, id: 'agent:kamachiq', kind: 'agent' },
+    principal: { ...input.principal, id: 'agent:kamachiq', kind: 'agent', onBehalfOf: input.principal.id },
     project: input.id,
     workspace: run.workspace,
     budgets: [],
@@ -328,6 +328,8 @@ function take(run: Run, word: ProjectWord): boolean {
   if (word.approved) {
     work.approvals.push(word.id)
     change(run, work, { message: `Approved by ${who}` })
+  } else if (word.expired) {
+    change(run, work, { status: 'blocked', message: `Nobody answered approval ${word.id} in time. It is asked for again.` })
   } else change(run, work, { status: 'rejected', message: `Rejected by ${who}` })
   return true
 }

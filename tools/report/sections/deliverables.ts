@@ -39,7 +39,7 @@ function explanation(made: Made, { approvals }: Facts): Html | undefined {
   }
   if (made.status === 'awaiting_approval') {
     const pending = approvals.find(({ deliverable, status }) => deliverable === made.id && status === 'pending')
-    return html`<blockquote>${made.message}</blockquote>${pending && html`<p>To approve it: <code>npx soma approve ${pending.id}</code>, to reject it: <code>npx soma reject ${pending.id}</code></p>`}`
+    return html`<blockquote>${made.message}</blockquote>${pending && html`<p>To approve it: <code>npx soma approve ${pending.id}</code>, to reject it: <code>npx soma reject ${pending.id} --reason &quot;…&quot;</code></p>`}`
   }
   return made.message !== undefined && made.message !== '' ? html`<p>${made.message}</p>` : undefined
 }

@@ -1,0 +1,68 @@
+import { SomaError } from '@soma/contracts/errors'
+import { holds, type Principal } from '@soma/contracts/tenant'
+import type { Approval } from './approval.ts'
+import { APPROVAL_DECIDE, type Delegation } from './delegations.ts'
+
+/** In whose name somebody's word counts. */
+export interface Voice {
+  by: string
+  /** Who delegated to them, when it is that which lets them decide. */
+  onBehalfOf?: string
+}
+
+export interface VoiceQuestion {
+  approval: Approval
+  by: Principal
+  approve: boolean
+  /** For whom the person wants to stand in; without it their own right counts first. */
+  onBehalfOf?: string
+  /** In force, and given to the person. */
+  delegations: readonly Delegation[]
+  /** True when nobody else of the tenant could decide; asked only when it matters. */
+  isAlone(): Promise<boolean>
+}
+
+/**
+ * Whether somebody's word on an approval counts, and in whose name: their own right first, else that of who delegated to them.
+ * @throws `forbidden` with why not
+ */
+export async function voiceOf(question: VoiceQuestion): Promise<Voice> {
+  const { approval, by, approve, onBehalfOf, delegations } = question
+  if (by.kind === 'agent' || by.id.startsWith('service:'))
+    throw new SomaError('forbidden', `${by.id} is no person, and only people answer approvals.`, { approval: approval.id })
+  // Whoever asked may take it back.
+  if (!approve && askers(approval).includes(by.id)) return { by: by.id }
+  const rights = [by, ...delegations.map(({ from, capabilities, within }) => ({ id: from, capabilities, within }))]
+  let why: SomaError | undefined
+  for (const right of rights) {
+    if (onBehalfOf !== undefined && right.id !== onBehalfOf) continue
+    const refused = await refusalOf(right, question)
+    if (!refused) return right === by ? { by: by.id } : { by: by.id, onBehalfOf: right.id }
+    why ??= refused
+  }
+  throw why ?? new SomaError('forbidden', `${onBehalfOf} has not delegated approvals to ${by.id} for now.`, { onBehalfOf })
+}
+
+type Right = Pick<Principal, 'id' | 'capabilities' | 'within'>
+
+/** Why a right, one's own or that of a delegator, does not let the person say this. */
+async function refusalOf(right: Right, { approval, by, approve, isAlone }: VoiceQuestion): Promise<SomaError | undefined> {
+  const { id, terms } = approval
+  const needed = [APPROVAL_DECIDE, ...terms.capabilities]
+  const missing = needed.find((capability) => !holds(right, capability))
+  if (missing)
+    return new SomaError('forbidden', `${right.id} does not hold ${missing}, which whoever answers approval ${id} needs.`, {
+      approval: id,
+      capability: missing,
+    })
+  const asker = approve ? [right.id, by.id].find((person) => askers(approval).includes(person)) : undefined
+  if (asker === undefined || terms.self === 'always') return undefined
+  if (terms.self === 'alone' && (await isAlone())) return undefined
+  const why = terms.self === 'alone' ? 'as there are others who can' : 'as the constitution has it'
+  return new SomaError('forbidden', `${asker} asked for this, so somebody else must approve it, ${why}.`, { approval: id, askedBy: asker })
+}
+
+/** In whose name it is asked: who asks, and whom an agent acts for. */
+function askers({ requestedBy, onBehalfOf }: Approval): string[] {
+  return onBehalfOf === undefined ? [requestedBy] : [requestedBy, onBehalfOf]
+}
