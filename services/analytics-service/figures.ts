@@ -86,7 +86,7 @@ export interface Figures {
 export function createFigures({ sql, analytics }: { sql: Sql; analytics: Analytics }): Figures {
   /** Every question is bound to a tenant here; a statement says where with `{tenant:String}`. */
   async function ask<Row>(tenant: string, statement: string, parameters: Record<string, unknown>): Promise<Row[]> {
-    const { rows } = await sql.pool.query<{ generation: string }>('select generation from analytics.progress')
+    const { rows } = await sql.platform.query<{ generation: string }>('select generation from analytics.progress')
     const generation = rows[0]?.generation
     if (!generation) throw unavailable('They were not gathered yet.')
     try {

@@ -52,16 +52,11 @@ async function allFigures(tenant: string) {
 
 /** A database that dies in the middle of the next statement of that kind. */
 function dyingAt(statement: string): Sql {
-  const pool = new Proxy(sql.pool, {
-    get(target, name) {
-      if (name !== 'query') return Reflect.get(target, name)
-      return async (text: string, values: unknown[]) => {
-        if (text.startsWith(statement)) throw new Error('the process was killed')
-        return target.query(text, values)
-      }
-    },
-  })
-  return { ...sql, pool }
+  const query = (async (text: string, values: unknown[]) => {
+    if (text.startsWith(statement)) throw new Error('the process was killed')
+    return sql.platform.query(text, values)
+  }) as Sql['platform']['query']
+  return { ...sql, platform: { ...sql.platform, query } }
 }
 const COMMIT = 'update analytics.progress set position'
 
@@ -245,7 +240,7 @@ test('rebuilding gives the same figures, and metrics do not count again', async 
   await catchUp(projection)
   const before = await allFigures('acme')
   const counted = await metrics.exposition()
-  const [old] = (await sql.pool.query('select generation from analytics.progress')).rows
+  const [old] = (await sql.platform.query('select generation from analytics.progress')).rows
   await projection.rebuild()
   await catchUp(projection)
   expect(await allFigures('acme')).toEqual(before)
@@ -257,7 +252,7 @@ test('a store that was emptied is filled again', async () => {
   await writeWorkingDay(journal, 'acme')
   await catchUp(project())
   const before = await allFigures('acme')
-  const [{ generation }] = (await sql.pool.query('select generation from analytics.progress')).rows
+  const [{ generation }] = (await sql.platform.query('select generation from analytics.progress')).rows
   await store.command('drop table {facts:Identifier}', { facts: tableOf(generation) })
   await expect(allFigures('acme')).rejects.toMatchObject({ code: 'dependency_unavailable' })
   await catchUp(project())

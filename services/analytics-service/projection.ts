@@ -75,7 +75,7 @@ export function createProjection({ sql, journal, analytics, observe }: Parts): P
     const entries = await readPage(position)
     const through = entries.length < BATCH ? later(settled, entries.at(-1)?.position ?? '0') : (entries.at(-1) as JournalEntry).position
     if (BigInt(through) <= BigInt(position)) return 'nothing'
-    const { rowCount } = await sql.pool.query(
+    const { rowCount } = await sql.platform.query(
       'update analytics.progress set through = $3 where generation = $1 and position = $2 and through is null',
       [generation, position, through],
     )
@@ -84,7 +84,7 @@ export function createProjection({ sql, journal, analytics, observe }: Parts): P
 
   /** @returns whether it was us */
   async function commit({ generation, position }: Progress, through: string): Promise<boolean> {
-    const { rowCount } = await sql.pool.query(
+    const { rowCount } = await sql.platform.query(
       `update analytics.progress set position = through, counted = greatest(counted, through), through = null
        where generation = $1 and position = $2 and through = $3`,
       [generation, position, through],
@@ -108,7 +108,7 @@ export function createProjection({ sql, journal, analytics, observe }: Parts): P
   }
 
   async function readProgress(): Promise<Progress> {
-    const { rows } = await sql.pool.query<Progress>('select generation, position, through, counted from analytics.progress')
+    const { rows } = await sql.platform.query<Progress>('select generation, position, through, counted from analytics.progress')
     return rows[0] as Progress
   }
 
@@ -131,7 +131,7 @@ export function createProjection({ sql, journal, analytics, observe }: Parts): P
   async function beginAnew(before: Progress): Promise<Progress> {
     const generation = `v${FACTS_VERSION}_${randomBytes(6).toString('hex')}`
     await analytics.command(CREATE_FACTS, { facts: tableOf(generation) })
-    const { rowCount } = await sql.pool.query(
+    const { rowCount } = await sql.platform.query(
       'update analytics.progress set generation = $2, position = 0, through = null where generation = $1',
       [before.generation, generation],
     )

@@ -20,6 +20,10 @@ export const CAPSULE_MIGRATIONS: readonly Migration[] = [
       primary key (tenant, name, version)
     )`,
   },
+  {
+    name: '002-everybody-sees-the-first-party-ones',
+    up: `create policy first_party on capsules for select to soma_tenant using (tenant = '${PLATFORM}')`,
+  },
 ]
 
 const FIELDS = `tenant, name, version, digest, status, yaml, capsule, signatures, created_at`
@@ -34,20 +38,23 @@ export interface CapsulesParts {
 
 export function createCapsules({ sql, keys, operations, trustedKeys: configured }: CapsulesParts) {
   async function find(tenant: string, name: string, version: string): Promise<StoredCapsule | undefined> {
-    const { rows } = await sql.pool.query(
-      `select ${FIELDS} from capsules.capsules where tenant = any($1) and name = $2 and version = $3 order by tenant = $4 limit 1`,
-      [[tenant, PLATFORM], name, version, PLATFORM],
-    )
+    const { rows } = await sql
+      .tenant(tenant)
+      .query(`select ${FIELDS} from capsules.capsules where tenant = any($1) and name = $2 and version = $3 order by tenant = $4 limit 1`, [
+        [tenant, PLATFORM],
+        name,
+        version,
+        PLATFORM,
+      ])
     return rows[0] && fromRow(rows[0])
   }
 
   async function get(tenant: string, name: string, version: string): Promise<StoredCapsule> {
     const stored = await find(tenant, name, version)
     if (stored) return stored
-    const { rows } = await sql.pool.query(
-      'select version from capsules.capsules where tenant = any($1) and name = $2 order by created_at',
-      [[tenant, PLATFORM], name],
-    )
+    const { rows } = await sql
+      .tenant(tenant)
+      .query('select version from capsules.capsules where tenant = any($1) and name = $2 order by created_at', [[tenant, PLATFORM], name])
     const there =
       rows.length > 0 ? ` There are versions ${rows.map((row) => row.version).join(', ')}.` : ' soma capsule list names them all.'
     throw new SomaError('not_found', `There is no capsule ${name}@${version}.${there}`, { name, version })
@@ -64,7 +71,7 @@ export function createCapsules({ sql, keys, operations, trustedKeys: configured 
     const { name, version } = capsule.metadata
     if (tenant !== PLATFORM) await assertNotFirstParty(name)
     if (signatures.length > 0) verifyCapsule({ capsule, digest, signatures: [...signatures] }, await trustedKeys())
-    const { rows } = await sql.pool.query(
+    const { rows } = await sql.tenant(tenant).query(
       `insert into capsules.capsules as c (tenant, name, version, digest, status, yaml, capsule, signatures) values ($1, $2, $3, $4, $5, $6, $7, $8)
        on conflict (tenant, name, version) do update
          set digest = excluded.digest, status = excluded.status, yaml = excluded.yaml, capsule = excluded.capsule, signatures = excluded.signatures
@@ -93,16 +100,17 @@ export function createCapsules({ sql, keys, operations, trustedKeys: configured 
 
   /** True when exactly this text is kept and signed, so there is nothing to check or sign again. */
   async function isSigned(tenant: string, yaml: string): Promise<boolean> {
-    const { rows } = await sql.pool.query("select 1 from capsules.capsules where tenant = $1 and yaml = $2 and status = 'signed' limit 1", [
-      tenant,
-      yaml,
-    ])
+    const { rows } = await sql
+      .tenant(tenant)
+      .query("select 1 from capsules.capsules where tenant = $1 and yaml = $2 and status = 'signed' limit 1", [tenant, yaml])
     return rows.length > 0
   }
 
   /** A tenant's capsule never stands in for a first-party one: projects trust those by name. */
   async function assertNotFirstParty(name: string): Promise<void> {
-    const { rows } = await sql.pool.query('select 1 from capsules.capsules where tenant = $1 and name = $2 limit 1', [PLATFORM, name])
+    const { rows } = await sql
+      .tenant(PLATFORM)
+      .query('select 1 from capsules.capsules where tenant = $1 and name = $2 limit 1', [PLATFORM, name])
     if (rows.length > 0) throw new SomaError('conflict', `"${name}" is a first-party capsule. Give yours another name.`, { name })
   }
 
@@ -112,10 +120,12 @@ export function createCapsules({ sql, keys, operations, trustedKeys: configured 
     if (stored.signatures.length > 0) return stored
     const { privateKey } = await keys.signingKey('capsules')
     const signature = signDigest(stored.digest, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), new Date())
-    const { rows } = await sql.pool.query(
-      `update capsules.capsules set status = 'signed', signatures = $4 where tenant = $1 and name = $2 and version = $3 and digest = $5 returning ${FIELDS}`,
-      [tenant, name, version, JSON.stringify([signature]), stored.digest],
-    )
+    const { rows } = await sql
+      .tenant(tenant)
+      .query(
+        `update capsules.capsules set status = 'signed', signatures = $4 where tenant = $1 and name = $2 and version = $3 and digest = $5 returning ${FIELDS}`,
+        [tenant, name, version, JSON.stringify([signature]), stored.digest],
+      )
     if (rows[0]) return fromRow(rows[0])
     throw new SomaError('conflict', `Capsule ${name}@${version} changed while it was signed. Look at it and sign again.`)
   }
@@ -128,10 +138,12 @@ export function createCapsules({ sql, keys, operations, trustedKeys: configured 
   }
 
   async function list(tenant: string, after: { name: string; version: string } | undefined, limit: number): Promise<StoredCapsule[]> {
-    const { rows } = await sql.pool.query(
-      `select ${FIELDS} from capsules.capsules where tenant = any($1) and ($2::text is null or (name, version) > ($2, $3)) order by name, version limit $4`,
-      [[tenant, PLATFORM], after?.name ?? null, after?.version ?? null, limit],
-    )
+    const { rows } = await sql
+      .tenant(tenant)
+      .query(
+        `select ${FIELDS} from capsules.capsules where tenant = any($1) and ($2::text is null or (name, version) > ($2, $3)) order by name, version limit $4`,
+        [[tenant, PLATFORM], after?.name ?? null, after?.version ?? null, limit],
+      )
     return rows.map(fromRow)
   }
 

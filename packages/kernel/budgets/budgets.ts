@@ -89,7 +89,7 @@ export async function openBudgets(sql: Sql): Promise<Budgets> {
   await sql.migrate('budgets', BUDGET_MIGRATIONS)
 
   const settle: Budgets['settle'] = async ({ tenant, key, actual }) => {
-    await sql.pool.query({
+    await sql.tenant(tenant).query({
       name: 'budgets-settle',
       text: 'select budgets.settle($1, $2, $3)',
       values: [tenant, key, toArray(actual, 0)],
@@ -98,14 +98,16 @@ export async function openBudgets(sql: Sql): Promise<Budgets> {
 
   return {
     async open(tenant, id, limit) {
-      await sql.pool.query(
-        'insert into budgets.budgets (tenant, id, limits) values ($1, $2, $3) on conflict (tenant, id) do update set limits = excluded.limits',
-        [tenant, id, toArray(limit, null)],
-      )
+      await sql
+        .tenant(tenant)
+        .query(
+          'insert into budgets.budgets (tenant, id, limits) values ($1, $2, $3) on conflict (tenant, id) do update set limits = excluded.limits',
+          [tenant, id, toArray(limit, null)],
+        )
     },
     async reserve({ tenant, key, budgets, amount }) {
       if (budgets.length === 0) return
-      const { rows } = await sql.pool.query({
+      const { rows } = await sql.tenant(tenant).query({
         name: 'budgets-reserve',
         text: 'select refused, left_over from budgets.reserve($1, $2, $3, $4)',
         values: [tenant, key, budgets, toArray(amount, 0)],
@@ -115,17 +117,19 @@ export async function openBudgets(sql: Sql): Promise<Budgets> {
     settle,
     release: ({ tenant, key }) => settle({ tenant, key, actual: {} }),
     async state(tenant, id) {
-      const { rows } = await sql.pool.query('select id, limits, reserved, spent from budgets.budgets where tenant = $1 and id = $2', [
-        tenant,
-        id,
-      ])
+      const { rows } = await sql
+        .tenant(tenant)
+        .query('select id, limits, reserved, spent from budgets.budgets where tenant = $1 and id = $2', [tenant, id])
       return rows[0] && toState(rows[0])
     },
     async list(tenant, { after = '', limit = 100 } = {}) {
-      const { rows } = await sql.pool.query(
-        'select id, limits, reserved, spent from budgets.budgets where tenant = $1 and id > $2 order by id limit $3',
-        [tenant, after, limit],
-      )
+      const { rows } = await sql
+        .tenant(tenant)
+        .query('select id, limits, reserved, spent from budgets.budgets where tenant = $1 and id > $2 order by id limit $3', [
+          tenant,
+          after,
+          limit,
+        ])
       return rows.map(toState)
     },
   }

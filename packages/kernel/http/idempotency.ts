@@ -65,25 +65,25 @@ export async function createIdempotencyStore(sql: Sql, options: IdempotencyOptio
   const { keepSeconds = 86_400, lockSeconds = 120 } = options
   await sql.migrate(IDEMPOTENCY_SCHEMA, IDEMPOTENCY_MIGRATIONS)
 
-  const begin = (tenant: string, key: string, digest: string, token: string) =>
-    sql.tenant(tenant, async (transaction): Promise<Begun | undefined> => {
-      const taken = await transaction.query(
-        `insert into http.idempotency_keys as k (tenant, key, digest, token, locked_until, expires_at)
-         values ($1, $2, $3, $4, now() + make_interval(secs => $5), now() + make_interval(secs => $6))
-         on conflict (tenant, key) do update set digest = excluded.digest, token = excluded.token, status = null, headers = null,
-           body = null, locked_until = excluded.locked_until, expires_at = excluded.expires_at
-         where k.expires_at <= now() or (k.status is null and k.locked_until <= now() and k.digest = excluded.digest)
-         returning 1`,
-        [tenant, key, digest, token, lockSeconds, keepSeconds],
-      )
-      if (taken.rows.length > 0) return { state: 'fresh', token }
-      const { rows } = await transaction.query<Row>(
-        `select digest, status, headers, body, greatest(1, ceil(extract(epoch from locked_until - now())))::int as locked_seconds
-         from http.idempotency_keys where tenant = $1 and key = $2`,
-        [tenant, key],
-      )
-      return rows[0] && asBegun(rows[0], digest)
-    })
+  async function begin(tenant: string, key: string, digest: string, token: string): Promise<Begun | undefined> {
+    const own = sql.tenant(tenant)
+    const taken = await own.query(
+      `insert into http.idempotency_keys as k (tenant, key, digest, token, locked_until, expires_at)
+       values ($1, $2, $3, $4, now() + make_interval(secs => $5), now() + make_interval(secs => $6))
+       on conflict (tenant, key) do update set digest = excluded.digest, token = excluded.token, status = null, headers = null,
+         body = null, locked_until = excluded.locked_until, expires_at = excluded.expires_at
+       where k.expires_at <= now() or (k.status is null and k.locked_until <= now() and k.digest = excluded.digest)
+       returning 1`,
+      [tenant, key, digest, token, lockSeconds, keepSeconds],
+    )
+    if (taken.rows.length > 0) return { state: 'fresh', token }
+    const { rows } = await own.query<Row>(
+      `select digest, status, headers, body, greatest(1, ceil(extract(epoch from locked_until - now())))::int as locked_seconds
+       from http.idempotency_keys where tenant = $1 and key = $2`,
+      [tenant, key],
+    )
+    return rows[0] && asBegun(rows[0], digest)
+  }
 
   return {
     begin: async (tenant, key, digest) => {
@@ -95,19 +95,23 @@ export async function createIdempotencyStore(sql: Sql, options: IdempotencyOptio
       )
     },
     finish: async (tenant, key, token, answer) => {
-      await sql.tenant(tenant, (transaction) =>
-        transaction.query(
-          'update http.idempotency_keys set status = $4, headers = $5, body = $6 where tenant = $1 and key = $2 and token = $3',
-          [tenant, key, token, answer.status, JSON.stringify(answer.headers), answer.body],
-        ),
-      )
+      await sql
+        .tenant(tenant)
+        .query('update http.idempotency_keys set status = $4, headers = $5, body = $6 where tenant = $1 and key = $2 and token = $3', [
+          tenant,
+          key,
+          token,
+          answer.status,
+          JSON.stringify(answer.headers),
+          answer.body,
+        ])
     },
     release: async (tenant, key, token) => {
-      await sql.tenant(tenant, (transaction) =>
-        transaction.query('delete from http.idempotency_keys where tenant = $1 and key = $2 and token = $3', [tenant, key, token]),
-      )
+      await sql
+        .tenant(tenant)
+        .query('delete from http.idempotency_keys where tenant = $1 and key = $2 and token = $3', [tenant, key, token])
     },
-    deleteExpired: async () => (await sql.pool.query('delete from http.idempotency_keys where expires_at <= now()')).rowCount ?? 0,
+    deleteExpired: async () => (await sql.platform.query('delete from http.idempotency_keys where expires_at <= now()')).rowCount ?? 0,
   }
 }
 

@@ -55,6 +55,6 @@ test('a key that could not be read is read again', async () => {
 test('private keys are kept as secrets, encrypted', async () => {
   await createKeys(secrets).signingKey('ledger')
   expect(await secrets.read('platform', 'keys/ledger')).toContain('PRIVATE KEY')
-  const { rows } = await sql.pool.query('select * from secrets.versions')
+  const { rows } = await sql.platform.query('select * from secrets.versions')
   for (const row of rows) expect(Buffer.from(row.sealed).toString('latin1')).not.toContain('PRIVATE KEY')
 })

@@ -196,7 +196,7 @@ test.each([
 
 test('a slow look at the database never takes a newer switch back', async () => {
   let held: (() => void)[] = []
-  const slow: Sql = { ...testSql, pool: slowReads(testSql.pool, (release) => held.push(release)) }
+  const slow: Sql = { ...testSql, platform: slowReads(testSql.platform, (release) => held.push(release)) }
   const opening = open(slow)
   await expect.poll(() => held.length).toBe(1)
   held.pop()?.()
@@ -222,17 +222,13 @@ test('a slow look at the database never takes a newer switch back', async () => 
   for (const each of [id, other.id]) await here.kill.lift({ tenant: 'acme', id: each, by: 'user:ada' })
 })
 
-/** A pool whose reading of the switches has happened, but is given out only when released. */
-function slowReads(pool: Sql['pool'], hold: (release: () => void) => void): Sql['pool'] {
-  return new Proxy(pool, {
-    get(target, name) {
-      if (name !== 'query') return Reflect.get(target, name)
-      return async (text: string, values?: unknown[]) => {
-        const result = await target.query(text, values)
-        if (typeof text === 'string' && text.endsWith('from kill.switches where lifted_at is null'))
-          await new Promise<void>((release) => hold(release))
-        return result
-      }
-    },
-  })
+/** The database, whose reading of the switches has happened, but is given out only when released. */
+function slowReads(platform: Sql['platform'], hold: (release: () => void) => void): Sql['platform'] {
+  const query = (async (asked: string | { text: string }, values?: unknown[]) => {
+    const result = await platform.query(asked as string, values)
+    const text = typeof asked === 'string' ? asked : asked.text
+    if (text.endsWith('from kill.switches where lifted_at is null')) await new Promise<void>((release) => hold(release))
+    return result
+  }) as Sql['platform']['query']
+  return { ...platform, query }
 }

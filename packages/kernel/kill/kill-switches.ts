@@ -46,6 +46,10 @@ export const KILL_MIGRATIONS: readonly Migration[] = [
     );
     create index switches_on on switches (tenant) where lifted_at is null;`,
   },
+  {
+    name: '002-everybody-sees-what-stops-everything',
+    up: "create policy everything on switches for select to soma_tenant using (scope = 'everything')",
+  },
 ]
 
 const CHANNEL = 'kill'
@@ -96,7 +100,7 @@ export async function openKillSwitches({
 
   async function reload(): Promise<void> {
     const reading = ++readings
-    const { rows } = await sql.pool.query(`select ${FIELDS} from kill.switches where lifted_at is null`)
+    const { rows } = await sql.platform.query(`select ${FIELDS} from kill.switches where lifted_at is null`)
     if (reading === readings) hold(rows.map(fromRow))
   }
 
@@ -121,20 +125,28 @@ export async function openKillSwitches({
   return {
     stopping,
     async pull({ tenant, scope, target, reason, by }) {
-      const { rows } = await sql.pool.query(
-        `insert into kill.switches (id, tenant, scope, target, reason, by) values ($1, $2, $3, $4, $5, $6) returning ${FIELDS}`,
-        [randomUUID(), tenant, scope, scope === 'tenant' || scope === 'everything' ? '*' : target, reason, by],
-      )
+      const { rows } = await sql
+        .tenant(tenant)
+        .query(`insert into kill.switches (id, tenant, scope, target, reason, by) values ($1, $2, $3, $4, $5, $6) returning ${FIELDS}`, [
+          randomUUID(),
+          tenant,
+          scope,
+          scope === 'tenant' || scope === 'everything' ? '*' : target,
+          reason,
+          by,
+        ])
       const entry = fromRow(rows[0])
       hold([...pulled, entry])
       await announce('kill.pulled', entry)
       return entry
     },
     async lift({ tenant, id, by }) {
-      const { rows } = await sql.pool.query(
-        `update kill.switches set lifted_at = now(), lifted_by = $3 where id = $1 and tenant = $2 and lifted_at is null returning ${FIELDS}`,
-        [id, tenant, by],
-      )
+      const { rows } = await sql
+        .tenant(tenant)
+        .query(
+          `update kill.switches set lifted_at = now(), lifted_by = $3 where id = $1 and tenant = $2 and lifted_at is null returning ${FIELDS}`,
+          [id, tenant, by],
+        )
       if (rows.length === 0) throw new SomaError('not_found', `No kill switch ${id} is pulled in this tenant.`, { id })
       const entry = fromRow(rows[0])
       hold(pulled.filter((each) => each.id !== id))
@@ -168,10 +180,12 @@ export async function openKillSwitches({
       })
     },
     async list(tenant, { includeLifted = false } = {}) {
-      const { rows } = await sql.pool.query(
-        `select ${FIELDS} from kill.switches where (tenant = $1 or scope = 'everything') and ($2 or lifted_at is null) order by at desc limit 500`,
-        [tenant, includeLifted],
-      )
+      const { rows } = await sql
+        .tenant(tenant)
+        .query(
+          `select ${FIELDS} from kill.switches where (tenant = $1 or scope = 'everything') and ($2 or lifted_at is null) order by at desc limit 500`,
+          [tenant, includeLifted],
+        )
       return rows.map(fromRow)
     },
     close: () => {

@@ -85,7 +85,7 @@ test('an action is counted by its tool and outcome, and is a span of the tenant;
 test('while the database does not answer there is no figure from it, and the others are shown', async () => {
   const figures = metrics()
   let answer: () => Promise<{ rows: { count: number }[] }> = async () => ({ rows: [{ count: 3 }] })
-  showStandstills({ pool: { query: () => answer() } } as unknown as Parameters<typeof showStandstills>[0], figures)
+  showStandstills({ platform: { query: () => answer() } } as unknown as Parameters<typeof showStandstills>[0], figures)
   figures.counter({ name: 'other_total', help: 'Another.' }).inc()
   expect((await figures.exposition()).text).toMatch(/^approvals_waiting 3\nother|kill_switches_on 3/m)
   for (const away of [() => Promise.reject(new Error('away')), () => new Promise<never>(() => undefined)]) {

@@ -126,9 +126,9 @@ export function measureActions(perform: PerformAction, { metrics, tracing }: { m
 }
 
 /** What waits for a person, read from the database at every scrape. All processes say the same, so take the highest, not the sum. */
-export function showStandstills(sql: Pick<Sql, 'pool'>, metrics: Metrics): void {
+export function showStandstills({ platform }: Pick<Sql, 'platform'>, metrics: Metrics): void {
   const count = (table: string, condition: string) => async () => {
-    const { rows } = await sql.pool.query<{ count: number }>(`select count(*)::int as count from ${table} where ${condition}`)
+    const { rows } = await platform.query<{ count: number }>(`select count(*)::int as count from ${table} where ${condition}`)
     return rows[0]?.count ?? 0
   }
   metrics.gaugeOf(

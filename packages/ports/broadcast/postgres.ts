@@ -104,18 +104,18 @@ export async function openPostgresBroadcast(sql: Sql): Promise<Broadcast> {
 }
 
 async function publishLargeMessage(sql: Sql, payload: string): Promise<void> {
-  await sql.pool.query(
+  await sql.platform.query(
     `with stored as (insert into broadcast.large_messages (message) values ($1) returning id)
      select pg_notify('${CHANNEL}', json_build_object('id', id::text)::text) from stored`,
     [payload],
   )
   // Listeners read a message the moment they hear of it; one who could not within five minutes was away.
-  await sql.pool.query("delete from broadcast.large_messages where at < now() - interval '5 minutes'")
+  await sql.platform.query("delete from broadcast.large_messages where at < now() - interval '5 minutes'")
 }
 
 /** Undefined when the row is gone: the listener was away for so long that it has missed the message, and is told so when it reconnects. */
 async function readLargeMessage(sql: Sql, id: string): Promise<{ channel: string; message: unknown } | undefined> {
-  const { rows } = await sql.pool.query('select message from broadcast.large_messages where id = $1', [id])
+  const { rows } = await sql.platform.query('select message from broadcast.large_messages where id = $1', [id])
   const row = rows[0] as { message: string } | undefined
   return row && (JSON.parse(row.message) as { channel: string; message: unknown })
 }

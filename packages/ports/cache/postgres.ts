@@ -15,29 +15,15 @@ const SWEEP_AT_ONCE = 10_000
 const MIGRATIONS: Migration[] = [
   {
     name: '001-entries-and-counters',
-    // Unlogged: a cache may be empty after a crash, and writes cost no log. The functions put on the tenant's role and row-level
-    // security as `Sql.tenant` does, in one round trip instead of four; `true` ends both with the statement.
+    // Unlogged: a cache may be empty after a crash, and writes cost no log. The functions do in one round trip what takes several statements.
     up: `
       create unlogged table entries (tenant text, key text, value text not null, expires_at timestamptz not null, primary key (tenant, key));
       create unlogged table counters (tenant text, key text, value bigint not null, expires_at timestamptz not null, primary key (tenant, key));
       create index entries_expires_at on entries (expires_at);
       create index counters_expires_at on counters (expires_at);
 
-      create function act_as(of_tenant text) returns void language plpgsql as $$
-      begin
-        perform set_config('soma.tenant', of_tenant, true), set_config('role', 'soma_tenant', true);
-      end $$;
-
-      create function read(of_tenant text, of_key text, out as_json text, out milliseconds_left double precision) language plpgsql as $$
-      begin
-        perform cache.act_as(of_tenant);
-        select value, extract(epoch from expires_at - clock_timestamp()) * 1000 into as_json, milliseconds_left
-          from cache.entries where tenant = of_tenant and key = of_key and expires_at > clock_timestamp();
-      end $$;
-
       create function write(of_tenant text, of_key text, new_value text, ttl_milliseconds bigint, change text) returns void language plpgsql as $$
       begin
-        perform cache.act_as(of_tenant);
         insert into cache.entries values (of_tenant, of_key, new_value, clock_timestamp() + ttl_milliseconds * interval '1 millisecond')
           on conflict (tenant, key) do update set value = excluded.value, expires_at = excluded.expires_at;
         perform pg_notify('${CHANGED}', change);
@@ -45,7 +31,6 @@ const MIGRATIONS: Migration[] = [
 
       create function remove(of_tenant text, of_key text, change text) returns void language plpgsql as $$
       begin
-        perform cache.act_as(of_tenant);
         delete from cache.entries where tenant = of_tenant and key = of_key;
         delete from cache.counters where tenant = of_tenant and key = of_key;
         perform pg_notify('${CHANGED}', change);
@@ -55,7 +40,6 @@ const MIGRATIONS: Migration[] = [
       declare
         total bigint;
       begin
-        perform cache.act_as(of_tenant);
         insert into cache.counters as counter values (of_tenant, of_key, amount, now() + ttl_milliseconds * interval '1 millisecond')
           on conflict (tenant, key) do update set
             value = case when counter.expires_at <= now() then excluded.value else counter.value + excluded.value end,
@@ -134,7 +118,7 @@ export async function openPostgresCache(sql: Sql, options: PostgresCacheOptions 
       const id = entryId(tenant, key)
       requireTimeToLive(`ttlMilliseconds of the cache key "${key}"`, ttlMilliseconds)
       const json = requireJson(`value of the cache key "${key}"`, value)
-      await sql.pool.query({
+      await sql.tenant(tenant).query({
         name: 'cache-write',
         text: 'select cache.write($1, $2, $3, $4, $5)',
         values: [tenant, key, json, ttlMilliseconds, `${self} ${id}`],
@@ -144,14 +128,14 @@ export async function openPostgresCache(sql: Sql, options: PostgresCacheOptions 
     },
     delete: async (tenant, key) => {
       const id = entryId(tenant, key)
-      await sql.pool.query('select cache.remove($1, $2, $3)', [tenant, key, `${self} ${id}`])
+      await sql.tenant(tenant).query('select cache.remove($1, $2, $3)', [tenant, key, `${self} ${id}`])
       forget(id)
     },
     increment: async (tenant, key, by, ttlMilliseconds) => {
       entryId(tenant, key)
       requireTimeToLive(`ttlMilliseconds of the counter "${key}"`, ttlMilliseconds)
       requireStep(key, by)
-      const { rows } = await sql.pool.query({
+      const { rows } = await sql.tenant(tenant).query({
         name: 'cache-add',
         text: 'select cache.add($1, $2, $3, $4) as total',
         values: [tenant, key, by, ttlMilliseconds],
@@ -174,13 +158,13 @@ interface Found {
 }
 
 async function readEntry(sql: Sql, tenant: string, key: string): Promise<Found | undefined> {
-  const { rows } = await sql.pool.query({
+  const { rows } = await sql.tenant(tenant).query<Found>({
     name: 'cache-read',
-    text: 'select as_json, milliseconds_left from cache.read($1, $2)',
+    text: `select value as json, extract(epoch from expires_at - clock_timestamp())::float8 * 1000 as "millisecondsLeft"
+      from cache.entries where tenant = $1 and key = $2 and expires_at > clock_timestamp()`,
     values: [tenant, key],
   })
-  const row = rows[0] as { as_json: string | null; milliseconds_left: number | null }
-  return row.as_json === null ? undefined : { json: row.as_json, millisecondsLeft: row.milliseconds_left ?? 0 }
+  return rows[0]
 }
 
 /** Deletes what expired, in portions, so that no statement holds many rows for long. */
@@ -189,7 +173,7 @@ async function sweep(sql: Sql): Promise<void> {
     for (const table of ['entries', 'counters']) {
       const statement = `delete from cache.${table} where ctid = any (array(
         select ctid from cache.${table} where expires_at <= now() limit ${SWEEP_AT_ONCE} for update skip locked))`
-      while ((await sql.pool.query(statement)).rowCount === SWEEP_AT_ONCE);
+      while ((await sql.platform.query(statement)).rowCount === SWEEP_AT_ONCE);
     }
   } catch {
     // Expired rows are never read, so a sweep that could not run costs only space; the next one comes in a minute.

@@ -21,7 +21,7 @@ export function createGroupLocks(sql: Sql) {
   let earlier: Promise<unknown> = Promise.resolve()
 
   async function connect(): Promise<pg.PoolClient> {
-    const client = await sql.pool.connect()
+    const client = await sql.platform.connect()
     client.on('error', () => undefined)
     client.once('end', () => void disconnect())
     return client

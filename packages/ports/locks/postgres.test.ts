@@ -74,15 +74,9 @@ describe('locks on PostgreSQL', () => {
 /** The same database, counting how often the lock was asked for. */
 function countTakes(original: Sql): { sql: Sql; takes: () => number } {
   let takes = 0
-  const pool = new Proxy(original.pool, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property)
-      if (typeof value !== 'function') return value
-      return (...args: unknown[]) => {
-        if (property === 'query' && JSON.stringify(args[0]).includes('locks.take')) takes++
-        return Reflect.apply(value, target, args)
-      }
-    },
-  })
-  return { sql: { ...original, pool }, takes: () => takes }
+  const query = ((...args: Parameters<typeof original.platform.query>) => {
+    if (JSON.stringify(args[0]).includes('locks.take')) takes++
+    return original.platform.query(...args)
+  }) as typeof original.platform.query
+  return { sql: { ...original, platform: { ...original.platform, query } }, takes: () => takes }
 }

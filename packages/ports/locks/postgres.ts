@@ -10,13 +10,13 @@ const RELEASED = 'soma_locks'
 export async function openPostgresLocks(sql: Sql): Promise<Locks> {
   await sql.migrate('locks', LOCKS_MIGRATIONS)
   // A release deletes its row; these are of holders that died.
-  await sql.pool.query(`delete from locks.leases where expires_at < clock_timestamp() - interval '1 day'`)
+  await sql.platform.query(`delete from locks.leases where expires_at < clock_timestamp() - interval '1 day'`)
   const { tryAcquire, acquire, stop } = createTaking({ take, onRelease: (wake, wakeAll) => sql.listen(RELEASED, wake, wakeAll) })
 
   async function take(name: string, ttlMilliseconds: number, holder: string): Promise<{ lease?: Lease; freeIn: number }> {
     // Before the question is asked, so that this machine always believes the lease to end before the database does.
     const askedAt = Date.now()
-    const { rows } = await sql.pool.query({
+    const { rows } = await sql.platform.query({
       name: 'locks-take',
       text: 'select taken, free_in_milliseconds from locks.take($1, $2, $3)',
       values: [name, holder, ttlMilliseconds],
@@ -31,7 +31,7 @@ export async function openPostgresLocks(sql: Sql): Promise<Locks> {
     acquire,
     inspect: async (name) => {
       requireName('lock name', name)
-      const { rows } = await sql.pool.query(
+      const { rows } = await sql.platform.query(
         `select holder, token, extract(epoch from expires_at - clock_timestamp())::float8 * 1000 as remaining
          from locks.leases where name = $1 and expires_at > clock_timestamp()`,
         [name],
@@ -54,7 +54,7 @@ function createLease(sql: Sql, name: string, token: bigint, ttlMilliseconds: num
     },
     renew: async () => {
       const askedAt = Date.now()
-      const { rowCount } = await sql.pool.query(
+      const { rowCount } = await sql.platform.query(
         `update locks.leases set expires_at = clock_timestamp() + $3 * interval '1 millisecond'
          where name = $1 and token = $2 and expires_at > clock_timestamp()`,
         [name, token, ttlMilliseconds],
@@ -64,7 +64,7 @@ function createLease(sql: Sql, name: string, token: bigint, ttlMilliseconds: num
     },
     release: async () => {
       // Not waited for until it is on disk: should a crash undo it, the lease runs out by itself.
-      await sql.pool.query(
+      await sql.platform.query(
         `with released as (delete from locks.leases where name = $1 and token = $2 returning name)
          select pg_notify('${RELEASED}', name), set_config('synchronous_commit', 'off', true) from released`,
         [name, token],

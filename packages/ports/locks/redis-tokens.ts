@@ -34,13 +34,13 @@ export async function openTokenBlocks(sql: Sql, redis: Redis, key: string) {
 
   async function look(): Promise<void> {
     lookedAt = performance.now()
-    const { rows } = await sql.pool.query('select last_value from locks.tokens')
+    const { rows } = await sql.platform.query('select last_value from locks.tokens')
     const below = BigInt((rows[0] as { last_value: string }).last_value) - BigInt(BLOCK_SIZE)
     newest = asText(below > 0n ? below : 0n)
   }
 
   async function draw(reign: string): Promise<void> {
-    const { rows } = await sql.pool.query('select locks.take_block($1) as below', [BLOCK_SIZE])
+    const { rows } = await sql.platform.query('select locks.take_block($1) as below', [BLOCK_SIZE])
     const below = asText(BigInt((rows[0] as { below: string }).below))
     newest = below
     await redis.run((client) => handOver(client, [key], [reign, below]))

@@ -55,9 +55,10 @@ describe('secrets on PostgreSQL', () => {
     const secrets = await openPostgresSecrets(sql, { masterKey })
     const name = `bits of ${column}`
     await secrets.write('acme', name, 'correct horse')
-    const { rows } = await sql.platform.query(`select length(${column}) as bytes, ${column} as intact from secrets.versions where name = $1`, [
-      name,
-    ])
+    const { rows } = await sql.platform.query(
+      `select length(${column}) as bytes, ${column} as intact from secrets.versions where name = $1`,
+      [name],
+    )
     const { bytes, intact } = rows[0] as { bytes: number; intact: Buffer }
     const damaged = [
       ...Array.from({ length: bytes }, (_, byte) => {

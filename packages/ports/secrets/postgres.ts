@@ -55,7 +55,7 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     write: async (tenant, name, value) => {
       requireSecret(tenant, name)
       requireValue(name, value)
-      return sql.tenant(tenant, async (transaction) => {
+      return sql.tenant(tenant).transaction(async (transaction) => {
         // The version is part of what is encrypted, so two writers of a name take turns.
         await transaction.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`secrets/${tenant}/${name}`])
         const version = ((await newestVersion(transaction, tenant, name)) ?? 0) + 1
@@ -73,18 +73,18 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     read: async (tenant, name, version) => {
       requireSecret(tenant, name)
       requireVersion(version)
-      const { rows } = await sql.tenant(tenant, (transaction) =>
-        transaction.query<VersionRow>(
+      const { rows } = await sql
+        .tenant(tenant)
+        .query<VersionRow>(
           `select ${FIELDS} from secrets.versions where tenant = $1 and name = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
           [tenant, name, version ?? null],
-        ),
-      )
+        )
       const [row] = rows
       return row && decrypt(masterKey, row).toString()
     },
     delete: async (tenant, name) => {
       requireSecret(tenant, name)
-      await sql.tenant(tenant, async (transaction) => {
+      await sql.tenant(tenant).transaction(async (transaction) => {
         // Not between a rotation's reading and its writing: a secret deleted and written anew then would get its old value back.
         await transaction.query('select pg_advisory_xact_lock_shared($1)', [ROTATION_LOCK])
         await transaction.query('delete from secrets.versions where tenant = $1 and name = $2', [tenant, name])
@@ -92,12 +92,10 @@ export async function openPostgresSecrets(sql: Sql, { masterKey }: { masterKey: 
     },
     list: async (tenant, prefix = '') => {
       requirePrefix(tenant, prefix)
-      const { rows } = await sql.tenant(tenant, (transaction) =>
-        transaction.query<{ name: string; version: number; updated_at: Date }>(
-          `select name, max(version) as version, max(updated_at) as updated_at from secrets.versions
+      const { rows } = await sql.tenant(tenant).query<{ name: string; version: number; updated_at: Date }>(
+        `select name, max(version) as version, max(updated_at) as updated_at from secrets.versions
            where tenant = $1 and starts_with(name, $2) group by name order by name`,
-          [tenant, prefix],
-        ),
+        [tenant, prefix],
       )
       return rows.map((row) => ({ name: row.name, version: row.version, updatedAt: row.updated_at.toISOString() }))
     },
@@ -126,7 +124,7 @@ async function newestVersion(transaction: Statements, tenant: string, name: stri
 
 /** Encrypts the versions that follow `last` anew, in a transaction of their own: a crash in between leaves every secret readable. */
 async function rotateSome(sql: Sql, masterKey: Buffer, last: VersionRow | undefined): Promise<VersionRow[]> {
-  return sql.transaction(async (transaction) => {
+  return sql.platform.transaction(async (transaction) => {
     await transaction.query('select pg_advisory_xact_lock($1)', [ROTATION_LOCK])
     const { rows } = await transaction.query<VersionRow>(
       `select ${FIELDS} from secrets.versions where $1::text is null or (tenant, name, version) > ($1, $2, $3::int)
@@ -146,10 +144,10 @@ async function rotateSome(sql: Sql, masterKey: Buffer, last: VersionRow | undefi
 
 /** The first to open the database leaves a mark under its key, which every later one must be able to read. */
 async function requireSameMasterKey(sql: Sql, masterKey: Buffer): Promise<void> {
-  await sql.pool.query('insert into secrets.master_key_check (sealed) values ($1) on conflict do nothing', [
+  await sql.platform.query('insert into secrets.master_key_check (sealed) values ($1) on conflict do nothing', [
     seal(masterKey, CHECK, Buffer.from('right')),
   ])
-  const { rows } = await sql.pool.query('select sealed from secrets.master_key_check')
+  const { rows } = await sql.platform.query('select sealed from secrets.master_key_check')
   try {
     unseal(masterKey, CHECK, (rows[0] as { sealed: Buffer }).sealed)
   } catch {

@@ -38,7 +38,7 @@ export interface Workflows {
   query(request: { tenant: string; runId: string }): Promise<unknown>
   describe(request: { tenant: string; runId: string }): Promise<RunDescription | undefined>
   list(request: {
-    tenant?: string
+    tenant: string
     workflow?: string
     status?: RunDescription['status']
     after?: string

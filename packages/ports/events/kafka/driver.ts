@@ -63,7 +63,7 @@ export async function openKafkaEvents(parts: KafkaEventsParts): Promise<Events> 
         if (isKafkaError(error, 'NON_EMPTY_GROUP')) throw stillConsumed(topic, group)
         if (!isKafkaError(error, 'GROUP_ID_NOT_FOUND')) throw kafkaUnavailable(settings, error)
       })
-      await sql.pool.query('update events.groups set position = 0 where topic = $1 and name = $2', [topic, group])
+      await sql.platform.query('update events.groups set position = 0 where topic = $1 and name = $2', [topic, group])
     },
     async version() {
       try {

@@ -120,7 +120,7 @@ export function startGroupConsumer(parts: GroupConsumerParts, options: ConsumeOp
   }
 
   async function startOf({ topic, group }: ConsumeOptions): Promise<bigint> {
-    const { rows } = await sql.pool.query('select position from events.groups where topic = $1 and name = $2', [topic, group])
+    const { rows } = await sql.platform.query('select position from events.groups where topic = $1 and name = $2', [topic, group])
     return BigInt(rows[0]?.position ?? 0)
   }
 

@@ -56,7 +56,7 @@ export function startRelay(parts: RelayParts): Relay {
     while (!stopping.signal.aborted) {
       try {
         const { id: cluster } = await client.metadata({ topics: [] })
-        await sql.pool.query('insert into events.groups values ($1, $2, 0) on conflict do nothing', [RELAY, cluster])
+        await sql.platform.query('insert into events.groups values ($1, $2, 0) on conflict do nothing', [RELAY, cluster])
         const turn = await locks.take(RELAY, cluster)
         if (turn) await workInTurn(turn, cluster).finally(() => turn.release())
         else await pause(STAND_BY, stopping.signal)
@@ -102,12 +102,12 @@ export function startRelay(parts: RelayParts): Relay {
 
   /** All relays of one journal are one producer to a cluster. */
   async function producerOf(cluster: string): Promise<Producer> {
-    const { rows } = await sql.pool.query('select producer_id, epoch from events.kafka_producers where cluster = $1', [cluster])
+    const { rows } = await sql.platform.query('select producer_id, epoch from events.kafka_producers where cluster = $1', [cluster])
     if (rows[0]) return { id: BigInt(rows[0].producer_id), epoch: rows[0].epoch }
     const [connection] = (await client.connectToBrokers()).values()
     if (!connection) throw new Error('No broker answers.')
     const { producerId, producerEpoch } = await initProducerIdV4.api.async(connection, null, INIT_TIMEOUT, -1n, -1)
-    await sql.pool.query('insert into events.kafka_producers values ($1, $2, $3)', [cluster, producerId, producerEpoch])
+    await sql.platform.query('insert into events.kafka_producers values ($1, $2, $3)', [cluster, producerId, producerEpoch])
     return { id: producerId, epoch: producerEpoch }
   }
 

@@ -1,7 +1,8 @@
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { RunDescription } from '@soma/contracts/workflow'
 import type { Journal } from '../../journal/port.ts'
-import type { Sql } from '../../sql/port.ts'
+import type { Sql, Statements } from '../../sql/port.ts'
+import type { Workflows } from '../port.ts'
 import { WORKFLOW_MIGRATIONS } from './migrations.ts'
 import { END_KINDS, type RecordedError, type StartedPayload } from './record.ts'
 
@@ -48,7 +49,7 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     if (!last) return
     const rows = [...collapse(entries).values()]
     // Rows and progress are one transaction, and what a crash takes of it is read again: it need not wait for the disk.
-    const written = sql.pool.query(
+    const written = sql.platform.query(
       `with changed as (
          insert into workflows.runs as r (tenant, run_id, workflow, status, generation, started_at, ended_at, parent, error)
          select tenant, run_id, coalesce(workflow, ''), status, generation, coalesce(started_at, now()), ended_at, parent, error
@@ -71,9 +72,9 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     return writing
   }
 
-  async function find(where: string, values: unknown[]): Promise<IndexedRun[]> {
+  async function find(within: Statements, where: string, values: unknown[]): Promise<IndexedRun[]> {
     await flush()
-    const { rows } = await sql.pool.query<Row>(
+    const { rows } = await within.query<Row>(
       `select tenant, run_id, workflow, status, generation, started_at, ended_at, parent, error from workflows.runs where ${where}`,
       values,
     )
@@ -89,7 +90,7 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
     /** Reads what a dead owner appended but did not index. */
     async catchUp(): Promise<void> {
       await journal.barrier()
-      let after = String((await sql.pool.query('select position from workflows.progress')).rows[0].position)
+      let after = String((await sql.platform.query('select position from workflows.progress')).rows[0].position)
       for (;;) {
         const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
         const last = entries.at(-1)
@@ -99,16 +100,18 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
         after = last.position
       }
     },
-    open: () => find(`status = 'running' order by started_at`, []),
+    /** Of all tenants: what the engine goes on with. */
+    open: () => find(sql.platform, `status = 'running' order by started_at`, []),
     async get(tenant: string, runId: string): Promise<IndexedRun | undefined> {
-      return (await find('tenant = $1 and run_id = $2', [tenant, runId]))[0]
+      return (await find(sql.tenant(tenant), 'tenant = $1 and run_id = $2', [tenant, runId]))[0]
     },
-    list: (query: { tenant?: string; workflow?: string; status?: string; after?: string; limit?: number }) =>
+    list: ({ tenant, workflow, status, after, limit = 100 }: Parameters<Workflows['list']>[0]) =>
       find(
-        `($1::text is null or tenant = $1) and ($2::text is null or workflow = $2) and ($3::text is null or status = $3)
-         and ($4::text is null or (started_at, run_id) < (select started_at, run_id from workflows.runs where run_id = $4 and ($1::text is null or tenant = $1)))
+        sql.tenant(tenant),
+        `tenant = $1 and ($2::text is null or workflow = $2) and ($3::text is null or status = $3)
+         and ($4::text is null or (started_at, run_id) < (select started_at, run_id from workflows.runs where tenant = $1 and run_id = $4))
          order by started_at desc, run_id desc limit $5`,
-        [query.tenant ?? null, query.workflow ?? null, query.status ?? null, query.after ?? null, query.limit ?? 100],
+        [tenant, workflow ?? null, status ?? null, after ?? null, limit],
       ),
     flush: () => flush(),
   }

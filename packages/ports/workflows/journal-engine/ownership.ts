@@ -15,7 +15,7 @@ export interface Ownership {
  * @throws `data_directory_in_use` when another process keeps it
  */
 export async function claimOwnership(sql: Sql, patience: number, onLost: () => void): Promise<Ownership> {
-  const client: pg.PoolClient = await sql.pool.connect()
+  const client: pg.PoolClient = await sql.platform.connect()
   let held = false
   let released = false
   const deadline = Date.now() + patience

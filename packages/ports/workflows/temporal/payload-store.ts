@@ -23,20 +23,25 @@ export function createPayloadStore(sql: Sql, taskQueue: string): PayloadCodec {
   async function store(payload: Payload, owner: Omit<Place, 'digest'>): Promise<Payload> {
     const data = payload.data as Uint8Array
     const digest = createHash('sha256').update(data).digest('hex')
-    await sql.pool.query(
-      `insert into workflows.payloads (tenant, run_id, digest, data) values ($1, $2, decode($3, 'hex'), $4) on conflict do nothing`,
-      [owner.tenant, owner.runId, digest, data],
-    )
+    await sql
+      .tenant(owner.tenant)
+      .query(
+        `insert into workflows.payloads (tenant, run_id, digest, data) values ($1, $2, decode($3, 'hex'), $4) on conflict do nothing`,
+        [owner.tenant, owner.runId, digest, data],
+      )
     const place: Place = { ...owner, digest }
     return { metadata: { ...payload.metadata, [MARK]: MARKED }, data: Buffer.from(JSON.stringify(place)) }
   }
 
   async function fetch({ metadata, data }: Payload): Promise<Payload> {
     const { tenant, runId, digest } = JSON.parse(Buffer.from(data as Uint8Array).toString()) as Place
-    const { rows } = await sql.pool.query<{ data: Buffer }>(
-      `select data from workflows.payloads where tenant = $1 and run_id = $2 and digest = decode($3, 'hex')`,
-      [tenant, runId, digest],
-    )
+    const { rows } = await sql
+      .tenant(tenant)
+      .query<{ data: Buffer }>(`select data from workflows.payloads where tenant = $1 and run_id = $2 and digest = decode($3, 'hex')`, [
+        tenant,
+        runId,
+        digest,
+      ])
     if (!rows[0]) throw new Error(`The payload ${digest} of run ${runId} is no longer kept.`)
     const { [MARK]: _, ...rest } = metadata ?? {}
     return { metadata: rest, data: rows[0].data }
@@ -53,7 +58,7 @@ export function createPayloadStore(sql: Sql, taskQueue: string): PayloadCodec {
 
 /** Removes what belongs to runs whose outermost run ended more than a day ago: nobody replays them on Temporal any more. */
 export async function sweepPayloads(sql: Sql): Promise<void> {
-  await sql.pool.query(
+  await sql.platform.query(
     `with recursive line as (
        select tenant, run_id as owner, run_id from (select distinct tenant, run_id from workflows.payloads) as owners
        union all

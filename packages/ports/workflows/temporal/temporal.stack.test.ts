@@ -59,7 +59,9 @@ async function openPlace() {
         engine: { ...engine, stop },
         async crash() {
           line.cut()
-          await shared.superuser.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [application_name])
+          await shared.superuser.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [
+            application_name,
+          ])
           // What is left of it reaches nothing any more; it must only not use up the machine.
           closed = close().catch(() => undefined)
         },
