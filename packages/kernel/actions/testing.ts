@@ -103,7 +103,7 @@ export async function openTestActions() {
     sql,
     journal,
     broadcast: world.broadcast,
-    people: { isAlone: async () => false },
+    people: { behind: async () => (id) => id, isAlone: async () => false },
     expiresAfterSeconds: 3600,
   })
   const operations = createOperations([demo])

@@ -1,5 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
+import type { PersonBehind } from '../auth/people.ts'
 import { type Approval, type ApprovalStatus, type ApprovalWord, DELIVERABLE_START } from './approval.ts'
 
 /** Where the same was asked before, and how often. */
@@ -79,12 +80,21 @@ export function isOverdue({ status, usedAt, expiresAt }: Approval, now: Date): b
   return isOpen && now.getTime() >= Date.parse(expiresAt)
 }
 
+export interface Answering {
+  personBehind: PersonBehind
+  /** How long an approval that is given may wait for its use. */
+  holdsForSeconds: number
+}
+
 /**
  * What a person's word makes of an approval that is not overdue; undefined when it changes nothing, because it was said before.
- * @param holdsForSeconds how long an approval that is given may wait for its use
  * @throws `conflict` when it was settled another way
  */
-export function eventAfter(approval: Approval, word: ApprovalWord, holdsForSeconds: number): ApprovalEvent | undefined {
+export function eventAfter(
+  approval: Approval,
+  word: ApprovalWord,
+  { personBehind, holdsForSeconds }: Answering,
+): ApprovalEvent | undefined {
   const { id, status, words, terms } = approval
   if (status !== 'pending') {
     if (status === (word.approve ? 'approved' : 'rejected')) return undefined
@@ -92,16 +102,16 @@ export function eventAfter(approval: Approval, word: ApprovalWord, holdsForSecon
   }
   const mentioned = mention(approval)
   if (!word.approve) return { kind: 'approval.rejected', payload: { ...mentioned, word } }
-  if (words.some((earlier) => samePeople(earlier, word))) return undefined
+  const speakers = new Set(words.flatMap((earlier) => speakersOf(earlier, personBehind)))
+  if (speakersOf(word, personBehind).some((person) => speakers.has(person))) return undefined
   if (words.length + 1 < terms.by) return { kind: 'approval.supported', payload: { ...mentioned, word } }
   const expiresAt = new Date(Date.parse(word.at) + holdsForSeconds * 1000).toISOString()
   return { kind: 'approval.approved', payload: { ...mentioned, word, expiresAt } }
 }
 
 /** A word that was said for somebody else is theirs and one's own: neither of the two has another. */
-function samePeople(one: ApprovalWord, other: ApprovalWord): boolean {
-  const people = [one.by, one.onBehalfOf]
-  return people.includes(other.by) || (other.onBehalfOf !== undefined && people.includes(other.onBehalfOf))
+function speakersOf({ by, onBehalfOf }: ApprovalWord, personBehind: PersonBehind): string[] {
+  return [by, ...(onBehalfOf === undefined ? [] : [onBehalfOf])].map(personBehind)
 }
 
 function alreadySettled({ id, status, decidedBy, expiresAt }: Approval): string {

@@ -291,6 +291,16 @@ describe('several people', () => {
     expect(await world.kinds(approval.id)).toEqual(['approval.requested', 'approval.supported', 'approval.approved'])
   })
 
+  test('a person with several keys is one person, and does not approve with one what was asked with another', async () => {
+    world.people.keys = { 'key:1': 'user:grace', 'key:2': 'user:grace', 'key:3': 'user:ada' }
+    const approval = await ask(question({ terms: { ...TERMS, by: 2 } }))
+    for (const id of ['key:1', 'key:2', 'user:grace'])
+      expect(await approve(world.approvals, approval, named('x', { id }))).toMatchObject({ status: 'pending', words: [{ by: 'key:1' }] })
+    await expect(approve(world.approvals, approval, named('x', { id: 'key:3' }))).rejects.toMatchObject({ code: 'forbidden' })
+    world.people.keys = {}
+    expect(await approve(world.approvals, approval, named('linus'))).toMatchObject({ status: 'approved' })
+  })
+
   test('one who rejects is enough, whoever approved before', async () => {
     const approval = await ask(question({ terms: two }))
     await approve(world.approvals, approval, releaser('grace'))

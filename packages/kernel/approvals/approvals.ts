@@ -7,6 +7,7 @@ import type { Broadcast } from '@soma/ports/broadcast/port'
 import { appendOnce } from '@soma/ports/journal/append-once'
 import type { AppendRequest, Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
+import type { People, PersonBehind } from '../auth/people.ts'
 import { type ActionToApprove, type Approval, approvalDigest } from './approval.ts'
 import { APPROVAL_MIGRATIONS, type ApprovalQuery, createApprovalRows } from './approval-rows.ts'
 import {
@@ -19,10 +20,9 @@ import {
   type RecordedApproval,
   standsFor,
 } from './approval-state.ts'
-import { createDelegations, type Delegations } from './delegations.ts'
+import { APPROVAL_DECIDE, createDelegations, type Delegations } from './delegations.ts'
 import { type ApprovalChange, followApprovals } from './follow-approvals.ts'
-import type { People } from './people.ts'
-import { type Voice, voiceOf } from './voice.ts'
+import { voiceOf } from './voice.ts'
 
 export interface ApprovalRequest {
   /** Who asks. */
@@ -105,7 +105,7 @@ const CHANNEL = 'approvals'
 export async function openApprovals({ sql, journal, broadcast, people, expiresAfterSeconds }: ApprovalParts): Promise<Approvals> {
   await sql.migrate('approvals', APPROVAL_MIGRATIONS)
   const rows = createApprovalRows(sql)
-  const delegations = createDelegations(journal)
+  const standIns = createDelegations(journal)
   const streamOf = (id: string) => `approval/${id}`
   const listeners = new Set<() => void>()
   const wake = () => {
@@ -178,12 +178,19 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
     return recorded?.approval ?? approval
   }
 
-  async function voiceFor({ tenant, approve, by, onBehalfOf }: ApprovalAnswerRequest, approval: Approval, now: Date): Promise<Voice> {
+  /** What a person's word on the approval is, if it counts. */
+  async function wordOf(
+    { tenant, approve, by, reason, onBehalfOf }: ApprovalAnswerRequest,
+    approval: Approval,
+    personBehind: PersonBehind,
+  ) {
+    const now = new Date()
+    const said = { approve, ...(reason ? { reason } : {}), at: now.toISOString() }
     // What is settled needs nobody's right to be said again.
-    if (approval.status !== 'pending') return { by: by.id }
-    const held = await delegations.heldBy(tenant, by.id, now)
-    const isAlone = () => people.isAlone(tenant, by.id, approval.terms.capabilities)
-    return voiceOf({ approval, by, approve, onBehalfOf, delegations: held, isAlone })
+    if (approval.status !== 'pending') return { by: by.id, ...said }
+    const delegations = await standIns.heldBy(tenant, [by.id, personBehind(by.id)], now)
+    const isAlone = () => people.isAlone(tenant, personBehind(by.id), [APPROVAL_DECIDE, ...approval.terms.capabilities])
+    return { ...(await voiceOf({ approval, by, approve, onBehalfOf, delegations, personBehind, isAlone })), ...said }
   }
 
   function useOf(tenant: string, { approval, seq }: RecordedApproval, key: string): AskedApproval {
@@ -198,7 +205,7 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
   }
 
   return {
-    delegations,
+    delegations: standIns,
 
     async ask(asked) {
       const { principal, action, run, key, project, deliverable, terms, given = [] } = asked
@@ -226,10 +233,10 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
         const recorded = await current(tenant, id, now)
         if (!recorded) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
         const { approval } = recorded
-        const voice = await voiceFor(answer, approval, now)
+        const personBehind = await people.behind(tenant)
+        const word = await wordOf(answer, approval, personBehind)
         assertReason(approval, approve, reason)
-        const word = { ...voice, approve, ...(reason ? { reason } : {}), at: now.toISOString() }
-        const event = eventAfter(approval, word, patience(approval.terms))
+        const event = eventAfter(approval, word, { personBehind, holdsForSeconds: patience(approval.terms) })
         if (!event) return approval
         if (await record(tenant, recorded, event)) return (await current(tenant, id, now))?.approval ?? approval
       }

@@ -94,8 +94,8 @@ test('it holds for its time, and ends at once when one of the two ends it', asyn
   const { tenant, boss, deputy, third } = peopleOf()
   await give(boss, deputy, { startsAt: soon(1), endsAt: soon(2) })
   await expect(approve(world.approvals, await ask(tenant), deputy)).rejects.toMatchObject({ code: 'forbidden' })
-  expect(await world.approvals.delegations.heldBy(tenant, 'user:deputy', soon(1.5))).toHaveLength(1)
-  expect(await world.approvals.delegations.heldBy(tenant, 'user:deputy', soon(2.1))).toEqual([])
+  expect(await world.approvals.delegations.heldBy(tenant, ['user:deputy'], soon(1.5))).toHaveLength(1)
+  expect(await world.approvals.delegations.heldBy(tenant, ['user:deputy'], soon(2.1))).toEqual([])
   const now = peopleOf()
   const { id } = await give(now.boss, now.deputy)
   await expect(world.approvals.delegations.end({ by: { ...now.third, capabilities: ['approval.decide'] }, id })).rejects.toMatchObject({

@@ -40,8 +40,8 @@ export interface Delegations {
   end(request: { by: Principal; id: string }): Promise<Delegation>
   /** Those in force now or later. */
   list(tenant: string, now?: Date): Promise<Delegation[]>
-  /** Those in force now that let the person decide for somebody else. */
-  heldBy(tenant: string, person: string, now: Date): Promise<Delegation[]>
+  /** Those in force now that let somebody, known by these ids, decide for somebody else. */
+  heldBy(tenant: string, ids: readonly string[], now: Date): Promise<Delegation[]>
 }
 
 /** A tenant's delegations are one stream of the journal, so two that contradict each other can't both be written. */
@@ -99,9 +99,9 @@ export function createDelegations(journal: Journal): Delegations {
     async list(tenant, now = new Date()) {
       return (await read(tenant)).all.filter((each) => isOpen(each, now))
     },
-    async heldBy(tenant, person, now) {
+    async heldBy(tenant, ids, now) {
       const { all } = await read(tenant)
-      return all.filter((each) => each.to === person && isOpen(each, now) && Date.parse(each.startsAt) <= now.getTime())
+      return all.filter((each) => ids.includes(each.to) && isOpen(each, now) && Date.parse(each.startsAt) <= now.getTime())
     },
   }
 }

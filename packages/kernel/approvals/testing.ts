@@ -13,7 +13,13 @@ export async function openTestApprovals() {
   const journal = canRefuse(await openPostgresJournal(sql))
   const other = await openPostgresJournal(sql)
   const broadcast = await openPostgresBroadcast(sql)
-  const people = { alone: false, isAlone: async () => people.alone }
+  const people = {
+    alone: false,
+    /** Person behind each key. */
+    keys: {} as Record<string, string>,
+    behind: async () => (id: string) => people.keys[id] ?? id,
+    isAlone: async () => people.alone,
+  }
   const parts = { sql, broadcast, people, expiresAfterSeconds: 3600 }
   const approvals = await openApprovals({ ...parts, journal })
   const elsewhere = await openApprovals({ ...parts, journal: other })

@@ -25,7 +25,7 @@ const approval = (more: Partial<Approval> = {}): Approval => ({
   ...more,
 })
 const voice = (by: Principal, more: Partial<Parameters<typeof voiceOf>[0]> = {}) =>
-  voiceOf({ approval: approval(), by, approve: true, delegations: [], isAlone: async () => false, ...more })
+  voiceOf({ approval: approval(), by, approve: true, delegations: [], personBehind: (id) => id, isAlone: async () => false, ...more })
 
 test('no agent and no process of the platform answers, whatever it holds', async () => {
   for (const by of [

@@ -1,5 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import { holds, type Principal } from '@soma/contracts/tenant'
+import type { PersonBehind } from '../auth/people.ts'
 import type { Approval } from './approval.ts'
 import { APPROVAL_DECIDE, type Delegation } from './delegations.ts'
 
@@ -18,6 +19,7 @@ export interface VoiceQuestion {
   onBehalfOf?: string
   /** In force, and given to the person. */
   delegations: readonly Delegation[]
+  personBehind: PersonBehind
   /** True when nobody else of the tenant could decide; asked only when it matters. */
   isAlone(): Promise<boolean>
 }
@@ -27,11 +29,11 @@ export interface VoiceQuestion {
  * @throws `forbidden` with why not
  */
 export async function voiceOf(question: VoiceQuestion): Promise<Voice> {
-  const { approval, by, approve, onBehalfOf, delegations } = question
+  const { approval, by, approve, onBehalfOf, delegations, personBehind } = question
   if (by.kind === 'agent' || by.id.startsWith('service:'))
     throw new SomaError('forbidden', `${by.id} is no person, and only people answer approvals.`, { approval: approval.id })
   // Whoever asked may take it back.
-  if (!approve && askers(approval).includes(by.id)) return { by: by.id }
+  if (!approve && isAsker(approval, personBehind, by.id)) return { by: by.id }
   const rights = [by, ...delegations.map(({ from, capabilities, within }) => ({ id: from, capabilities, within }))]
   let why: SomaError | undefined
   for (const right of rights) {
@@ -46,7 +48,7 @@ export async function voiceOf(question: VoiceQuestion): Promise<Voice> {
 type Right = Pick<Principal, 'id' | 'capabilities' | 'within'>
 
 /** Why a right, one's own or that of a delegator, does not let the person say this. */
-async function refusalOf(right: Right, { approval, by, approve, isAlone }: VoiceQuestion): Promise<SomaError | undefined> {
+async function refusalOf(right: Right, { approval, by, approve, personBehind, isAlone }: VoiceQuestion): Promise<SomaError | undefined> {
   const { id, terms } = approval
   const needed = [APPROVAL_DECIDE, ...terms.capabilities]
   const missing = needed.find((capability) => !holds(right, capability))
@@ -55,14 +57,14 @@ async function refusalOf(right: Right, { approval, by, approve, isAlone }: Voice
       approval: id,
       capability: missing,
     })
-  const asker = approve ? [right.id, by.id].find((person) => askers(approval).includes(person)) : undefined
+  const asker = approve ? [right.id, by.id].find((id) => isAsker(approval, personBehind, id)) : undefined
   if (asker === undefined || terms.self === 'always') return undefined
   if (terms.self === 'alone' && (await isAlone())) return undefined
   const why = terms.self === 'alone' ? 'as there are others who can' : 'as the constitution has it'
   return new SomaError('forbidden', `${asker} asked for this, so somebody else must approve it, ${why}.`, { approval: id, askedBy: asker })
 }
 
-/** In whose name it is asked: who asks, and whom an agent acts for. */
-function askers({ requestedBy, onBehalfOf }: Approval): string[] {
-  return onBehalfOf === undefined ? [requestedBy] : [requestedBy, onBehalfOf]
+/** True for whoever stands behind the one who asks, or behind the one whom an agent acts for. */
+function isAsker({ requestedBy, onBehalfOf }: Approval, personBehind: PersonBehind, id: string): boolean {
+  return [requestedBy, onBehalfOf].some((asker) => asker !== undefined && personBehind(asker) === personBehind(id))
 }
