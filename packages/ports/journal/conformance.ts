@@ -1,6 +1,6 @@
-import { entryHash, GENESIS, type JournalEntry } from '@soma/contracts/journal'
+import { contentDigest, entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Journal } from './port.ts'
+import type { Journal, StoredEntry } from './port.ts'
 
 /** What every journal promises. `openSecond` opens another process's view of the same journal. */
 export function journalConformance(
@@ -178,6 +178,82 @@ export function journalConformance(
         expect(entryHash(first as JournalEntry)).toBe(first?.hash)
         expect(second).toMatchObject({ seq: 2, prevHash: first?.hash })
       }
+    })
+
+    const settled = async (tenant: string) => {
+      const last = (await journal.tail({ after: '0', tenant, includeUnsettled: true, limit: 10_000 })).at(-1)?.position ?? '0'
+      await expect.poll(async () => BigInt(await journal.lastPosition()) >= BigInt(last)).toBe(true)
+    }
+
+    test('a time is read back as it was hashed, however it was written', async () => {
+      const entries = [{ ...note('x'), at: '2026-02-03T04:05+01:00' }]
+      await journal.append({ tenant: 'acme', stream: 'timed', expectedSeq: 0, entries })
+      const [entry] = await journal.read('acme', 'timed')
+      expect(entry?.at).toBe('2026-02-03T03:05:00.000Z')
+      expect(entryHash(entry as JournalEntry)).toBe(entry?.hash)
+    })
+
+    test('an entry is given as it is stored, with what its digest was made of', async () => {
+      const payload = { '10': 1, '9': [-0, 1e21], text: 'ü\u0000 "quoted"' }
+      await journal.append({ tenant: 'stored', stream: 's', expectedSeq: 0, entries: [{ kind: 'note', payload }, note('second')] })
+      await journal.append({ tenant: 'stored', stream: 'other', expectedSeq: 0, entries: [{ kind: 'other', payload }] })
+      await settled('stored')
+      const [first, second, third] = await journal.stored({ tenant: 'stored', after: '0' })
+      expect(first).toMatchObject({ stream: 's', seq: 1, text: JSON.stringify(payload) })
+      for (const entry of [first, second]) expect(contentDigest(entry?.text as string, entry?.salt)).toBe(entry?.digest)
+      expect(first?.salt).not.toBe(second?.salt)
+      const query = { tenant: 'stored', after: first?.position as string }
+      expect((await journal.stored(query)).map(({ position }) => position)).toEqual([second?.position, third?.position])
+      expect(await journal.stored({ ...query, through: second?.position })).toEqual([second])
+      expect(await journal.stored({ ...query, stream: 's' })).toEqual([second])
+      expect(await journal.stored({ ...query, kinds: ['other'] })).toEqual([third])
+      expect(await journal.stored({ ...query, limit: 1 })).toEqual([second])
+      expect(await journal.kinds('stored')).toEqual(['note', 'other'])
+      expect(await journal.tenants()).toEqual(expect.arrayContaining(['acme', 'stored']))
+      expect((await journal.tenants()).filter((tenant) => tenant === 'acme')).toHaveLength(1)
+    })
+
+    test('a page of stored entries holds some megabytes and never none', async () => {
+      // Text that does not pack well.
+      const text = Array.from({ length: 250_000 }, (_, index) => sha256(String(index)).slice(0, 16)).join('')
+      for (let seq = 0; seq < 4; seq++)
+        await journal.append({
+          tenant: 'large',
+          stream: 's',
+          expectedSeq: seq,
+          entries: [note(seq === 1 ? text + text.slice(0, 3_000_000) : text)],
+        })
+      await settled('large')
+      const pages: number[] = []
+      for (let after = '0'; ; ) {
+        const page = await journal.stored({ tenant: 'large', after })
+        const last = page.at(-1)
+        if (!last) break
+        pages.push(page.length)
+        after = last.position
+      }
+      expect(pages.length).toBeGreaterThan(1)
+      expect(pages.reduce((sum, count) => sum + count)).toBe(4)
+    })
+
+    test('redacting takes payload and salt away and leaves the rest, for every reader', async () => {
+      const stream = 'redacted'
+      await journal.append({ tenant: 'gone', stream, expectedSeq: 0, entries: [note('a'), note('private'), note('c')] })
+      await settled('gone')
+      const before = await journal.stored({ tenant: 'gone', after: '0' })
+      await journal.redact('gone', stream, [2, 7])
+      await journal.redact('gone', stream, [2])
+      await journal.redact('acme', stream, [1])
+      const after = await journal.stored({ tenant: 'gone', after: '0' })
+      const { text: _, salt: __, ...rest } = before[1] as StoredEntry
+      expect(after).toEqual([before[0], rest, before[2]])
+      expect(await journal.stored({ tenant: 'gone', after: '0', withContent: true })).toEqual([before[0], before[2]])
+      const [, entry] = await journal.read('gone', stream)
+      expect(entry).toMatchObject({ seq: 2, redacted: true, hash: rest.hash })
+      expect(() => entry?.payload).toThrow(expect.objectContaining({ code: 'redacted' }))
+      expect((await journal.tail({ after: '0', tenant: 'gone' })).map(({ seq }) => seq)).toEqual([1, 3])
+      await one(stream, 0)
+      await journal.append({ tenant: 'gone', stream, expectedSeq: 3, entries: [note('d')] })
     })
 
     test('a payload over the limit is refused with a sentence, and the stream goes on', async () => {

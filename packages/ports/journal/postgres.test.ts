@@ -23,6 +23,8 @@ test('not even the platform changes or removes an entry', async () => {
   await expect(sql.platform.query('delete from journal.entries')).rejects.toThrow(/permission denied/)
   await expect(sql.superuser.query('delete from journal.entries')).rejects.toThrow(/never changed or removed/)
   await expect(sql.platform.query("update journal.entries set kind = 'other'")).rejects.toThrow(/never changed or removed/)
+  for (const change of ["payload = '2'", 'payload = null', 'salt = null', 'payload = null, salt = gen_random_uuid()'])
+    await expect(sql.superuser.query(`update journal.entries set ${change}`)).rejects.toThrow(/never changed or removed/)
   const own = sql.tenant('acme')
   await expect(own.query('delete from journal.entries')).rejects.toThrow(/permission denied/)
   await expect(own.query("update journal.entries set payload = '2'")).rejects.toThrow(/permission denied/)
