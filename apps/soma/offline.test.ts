@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createSigningKey } from '@soma/capsule/signature'
-import { entryHash, GENESIS, sha256 } from '@soma/contracts/journal'
+import { toSigningKey } from '@soma/kernel/keys/keys'
+import { makeLedger, written } from '@soma/kernel/ledger/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { endAll, runSoma } from './testing.ts'
 
@@ -144,31 +146,41 @@ describe('capsules', () => {
 })
 
 describe('audit verify of a file', () => {
-  const entry = (seq: number, prevHash: string, payload: unknown) => {
-    const fields = {
-      tenant: 'main',
-      stream: 'run/1',
-      seq,
-      kind: 'k',
-      at: '2026-01-01T00:00:00.000Z',
-      digest: sha256(JSON.stringify(payload)),
-      prevHash,
-    }
-    return { position: String(seq), ...fields, payload, hash: entryHash(fields) }
-  }
-  const first = entry(1, GENESIS, { a: 1 })
-  const second = entry(2, first.hash, { b: 'ü' })
-  const header = { ledger: 'soma/v1', tenant: 'main', scope: 'all', keys: [], exportedAt: '2026-01-01T00:00:00.000Z' }
-  const lines = (...values: unknown[]) => `${values.map((value) => JSON.stringify(value)).join('\n')}\n`
+  const key = toSigningKey(generateKeyPairSync('ed25519').privateKey)
+  const ledger = makeLedger({ entries: 20, streams: 3, covered: 10, key })
+  const lines = written(ledger)
+  const text = (changed: readonly string[]) => `${changed.join('\n')}\n`
 
-  test('a changed entry is found: exit code 1; the same unchanged is valid', async () => {
-    await writeFile(join(cwd, 'good.jsonl'), lines(header, { entry: first }, { entry: second }))
-    await writeFile(join(cwd, 'bad.jsonl'), lines(header, { entry: { ...first, payload: { a: 2 } } }, { entry: second }))
-    expect(await json('audit', 'verify', 'good.jsonl')).toMatchObject({ code: 0, answer: { ok: true, entries: 2, head: second.hash } })
+  test('the file as it was exported is valid, and what can not be known is said', async () => {
+    await writeFile(join(cwd, 'good.jsonl'), text(lines))
+    expect(await json('audit', 'verify', 'good.jsonl')).toMatchObject({ code: 0, answer: { ok: true, entries: 20, checkpoints: 2 } })
+    expect((await soma('audit', 'verify', 'good.jsonl')).stdout.replace(/\s+/g, ' ')).toContain('a file alone can not tell')
+  })
+
+  test('a changed entry is found, with its line: exit code 1', async () => {
+    await writeFile(join(cwd, 'bad.jsonl'), text(lines.map((line, number) => (number === 4 ? line.replace('git.log', 'git.tag') : line))))
     const { code, stdout } = await soma('audit', 'verify', 'bad.jsonl')
     expect(code).toBe(1)
     expect(stdout).toContain('NOT VALID')
-    expect(stdout.replace(/\s+/g, ' ')).toContain('The content of entry 1 of run/1 was changed')
+    expect(stdout.replace(/\s+/g, ' ')).toContain('Line 5: The content of entry 2 of run/1 was changed')
+  })
+
+  test('a checkpoint and a key that were seen before find an end that was cut off, and another’s signature', async () => {
+    const [cut, newest] = [10, 20].map((entries) => lines.findIndex((line) => line.includes(`"through":"${entries * 3}"`)))
+    const { checkpoint } = JSON.parse(lines[newest as number] as string)
+    await writeFile(join(cwd, 'known.json'), JSON.stringify({ checkpoint, keys: [{ id: key.id, publicKey: key.publicKey }] }))
+    await writeFile(join(cwd, 'cut.jsonl'), text([...lines.slice(0, (cut as number) + 1), '{"end":{"through":"30"}}']))
+    expect((await json('audit', 'verify', 'cut.jsonl')).code).toBe(0)
+    expect(await json('audit', 'verify', 'good.jsonl', '--known', 'known.json')).toMatchObject({ code: 0 })
+    expect(await json('audit', 'verify', 'cut.jsonl', '--known', 'known.json')).toMatchObject({
+      code: 1,
+      answer: { problems: [{ kind: 'cut_off' }] },
+    })
+    await writeFile(join(cwd, 'other.pem'), toSigningKey(generateKeyPairSync('ed25519').privateKey).publicKey)
+    expect(await json('audit', 'verify', 'good.jsonl', '--key', 'other.pem')).toMatchObject({
+      code: 1,
+      answer: { problems: [{ kind: 'wrong_signature' }, { kind: 'wrong_signature' }, { kind: 'not_signed' }] },
+    })
   })
 
   test.each([

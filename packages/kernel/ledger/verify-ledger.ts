@@ -96,6 +96,7 @@ function begin(text: string, trust: LedgerTrust, report: Report): Verification |
   let checkpoints = 0
   let end: LedgerEnd | undefined
   let newest = header.after
+  let endsAt = header.after?.through ?? '0'
 
   function isTrusted(checkpoint: Checkpoint): boolean {
     const isOurs = checkpoint.tenant === (header as LedgerHeader).tenant && trusted.hasSigned(checkpoint)
@@ -111,8 +112,8 @@ function begin(text: string, trust: LedgerTrust, report: Report): Verification |
     entries.finish()
     coverage.finish()
     if (!end) report('cut_off', 'The last line is missing: the export was cut off, or is not finished.')
-    else if (end.through !== (newest?.through ?? '0'))
-      report('cut_off', `The last line says that the export ends at position ${end.through}; it ends at ${newest?.through ?? '0'}.`)
+    else if (end.through !== endsAt)
+      report('cut_off', `The last line says that the export ends at position ${end.through}; it ends at ${endsAt}.`)
   }
 
   return {
@@ -128,6 +129,7 @@ function begin(text: string, trust: LedgerTrust, report: Report): Verification |
         coverage.entry(line.entry, number)
       } else {
         checkpoints++
+        endsAt = line.checkpoint.through
         if (!isTrusted(line.checkpoint)) return
         coverage.checkpoint(line.checkpoint, number)
         newest = line.checkpoint
