@@ -2,7 +2,7 @@ import { openTestServer } from '@soma/kernel/http/testing'
 import { createMetrics } from '@soma/kernel/telemetry/metrics'
 import { openAnalyticsLazily } from '@soma/ports/analytics/lazily'
 import type { Analytics } from '@soma/ports/analytics/port'
-import type { Journal } from '@soma/ports/journal/port'
+import { EVERY_TENANT, type Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createFigures, type Window } from './figures.ts'
@@ -217,7 +217,7 @@ test('more than a batch holds is taken in batch by batch, also when the first wa
   await Promise.all(
     Array.from({ length: 1300 }, (_, number) => writerFor(journal, 'acme').act(`call/${number}`, 'git.log', number, number % 60)),
   )
-  await expect.poll(() => journal.tail({ after: '0', limit: 2000 })).toHaveLength(1300)
+  await expect.poll(() => journal.tail({ tenant: EVERY_TENANT, after: '0', limit: 2000 })).toHaveLength(1300)
   await expect(project({ sql: dyingAt(COMMIT) }).advance()).rejects.toThrow('killed')
   await catchUp(project())
   expect((await allFigures('acme')).operations).toEqual([

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Analytics } from '@soma/ports/analytics/port'
-import type { Journal } from '@soma/ports/journal/port'
+import { EVERY_TENANT, type Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
 import { CREATE_FACTS, FACT_KINDS, FACTS_VERSION, type Fact, factsOf } from './facts.ts'
 
@@ -93,7 +93,7 @@ export function createProjection({ sql, journal, analytics, observe }: Parts): P
   }
 
   function readPage(after: string): Promise<JournalEntry[]> {
-    return journal.tail({ after, kinds: FACT_KINDS, limit: BATCH })
+    return journal.tail({ tenant: EVERY_TENANT, after, kinds: FACT_KINDS, limit: BATCH })
   }
 
   async function readThrough(after: string, through: string): Promise<JournalEntry[]> {

@@ -2,6 +2,7 @@ import { setTimeout as pass } from 'node:timers/promises'
 import { loadConfig } from '@soma/kernel/config/config'
 import { AUDIT_TOPIC } from '@soma/kernel/ledger/audit-topic'
 import { openKafkaEvents } from '@soma/ports/events/kafka/driver'
+import { EVERY_TENANT } from '@soma/ports/journal/port'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import { tailAll } from '@soma/ports/journal/tail-all'
 import { openPostgres } from '@soma/ports/sql/postgres'
@@ -22,7 +23,8 @@ export async function compareAuditTopic(env: Record<string, string>): Promise<st
   const events = await openKafkaEvents({ sql, journal, settings: config.kafka, views: [AUDIT_TOPIC] })
   try {
     const expected: string[] = []
-    for await (const { tenant, hash } of tailAll(journal, { kinds: AUDIT_TOPIC.kinds })) expected.push(`${tenant} ${hash}`)
+    for await (const { tenant, hash } of tailAll(journal, { tenant: EVERY_TENANT, kinds: AUDIT_TOPIC.kinds }))
+      expected.push(`${tenant} ${hash}`)
     const seen: string[] = []
     const consumer = await events.consume({
       topic: AUDIT_TOPIC.topic,

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openKafkaEvents } from '@soma/ports/events/kafka/driver'
 import { countTopic, kafkaAt, readTopic } from '@soma/ports/events/kafka/testing'
 import type { CloudEvent } from '@soma/ports/events/port'
+import { EVERY_TENANT } from '@soma/ports/journal/port'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import { tailAll } from '@soma/ports/journal/tail-all'
 import { openTestSql } from '@soma/ports/sql/testing'
@@ -120,7 +121,7 @@ async function expectRelayed(topic: string): Promise<void> {
 }
 
 /** Ids in the order of the journal, once nobody writes any more. */
-async function published(topic: string, tenant?: string): Promise<string[]> {
+async function published(topic: string, tenant: string | typeof EVERY_TENANT = EVERY_TENANT): Promise<string[]> {
   await journal.barrier()
   const ids: string[] = []
   for await (const { payload } of tailAll(journal, { streamPrefix: `events/${topic}/`, tenant, includeUnsettled: true }))
@@ -129,7 +130,13 @@ async function published(topic: string, tenant?: string): Promise<string[]> {
 }
 
 async function lastEvent(topic: string): Promise<CloudEvent> {
-  const entries = await journal.tail({ after: '0', streamPrefix: `events/${topic}/`, limit: 1, includeUnsettled: true })
+  const entries = await journal.tail({
+    tenant: EVERY_TENANT,
+    after: '0',
+    streamPrefix: `events/${topic}/`,
+    limit: 1,
+    includeUnsettled: true,
+  })
   return entries[0]?.payload as CloudEvent
 }
 

@@ -1,7 +1,7 @@
 import type { JournalEntry } from '@soma/contracts/journal'
 import { readPage } from '@soma/ports/events/journal-page'
 import { pause } from '@soma/ports/events/pause'
-import type { Journal } from '@soma/ports/journal/port'
+import { EVERY_TENANT, type Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
 import type { Approval } from './approval.ts'
 import type { createApprovalRows } from './approval-rows.ts'
@@ -73,7 +73,7 @@ export function followApprovals(parts: FollowParts, name: string, handle: (chang
   }
 
   async function look(after: string): Promise<{ position: string; isLast: boolean }> {
-    const page = await readPage(journal, { after, streamPrefix: APPROVAL_STREAMS, limit: PAGE })
+    const page = await readPage(journal, { tenant: EVERY_TENANT, after, streamPrefix: APPROVAL_STREAMS, limit: PAGE })
     for (const entry of page.entries) {
       if (stopping.signal.aborted) return { position: after, isLast: true }
       const recorded = approvalOf(await journal.read(entry.tenant, entry.stream))

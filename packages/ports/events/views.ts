@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
-import type { Journal } from '../journal/port.ts'
+import { EVERY_TENANT, type Journal } from '../journal/port.ts'
 import type { CloudEvent } from './port.ts'
 import { PUBLISHED, streamPrefix, topicOf } from './publisher.ts'
 
@@ -35,9 +35,9 @@ export function createTopics(views: readonly TopicView[]): Topics {
     },
     entriesOf(topic) {
       const view = byTopic.get(topic)
-      return view ? { kinds: view.kinds } : { streamPrefix: streamPrefix(topic) }
+      return { tenant: EVERY_TENANT, ...(view ? { kinds: view.kinds } : { streamPrefix: streamPrefix(topic) }) }
     },
-    everyEntry: { kinds: [PUBLISHED, ...byKind.keys()] },
+    everyEntry: { tenant: EVERY_TENANT, kinds: [PUBLISHED, ...byKind.keys()] },
     eventOf(entry) {
       const view = byKind.get(entry.kind)
       return view ? { topic: view.topic, event: view.toEvent(entry) } : { topic: topicOf(entry.stream), event: entry.payload as CloudEvent }

@@ -19,6 +19,9 @@ export interface StoredEntry extends Omit<JournalEntry, 'payload' | 'redacted'> 
   salt?: string
 }
 
+/** In the place of a tenant's name: for what serves all tenants, and nothing else. */
+export const EVERY_TENANT = Symbol('every tenant')
+
 /**
  * The one append-only log: workflow history, audit ledger, event log and recording at once. Appends of all callers are committed in
  * groups; when the promise resolves, the entries are on disk.
@@ -37,7 +40,7 @@ export interface Journal {
   /** Settled entries after a position, oldest first: nothing earlier can still appear. Redacted ones have nothing to say and are left out. */
   tail(options: {
     after: string
-    tenant?: string
+    tenant: string | typeof EVERY_TENANT
     streamPrefix?: string
     kinds?: readonly string[]
     limit?: number

@@ -2,7 +2,7 @@ import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Sql } from '../sql/port.ts'
 import { JOURNAL_MIGRATIONS } from './migrations.ts'
-import type { Journal, StoredEntry } from './port.ts'
+import { EVERY_TENANT, type Journal, type StoredEntry } from './port.ts'
 import { createWriter } from './writer.ts'
 
 const CHANNEL = 'journal'
@@ -31,23 +31,24 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
   const tellListeners = () => {
     for (const listener of listeners) listener()
   }
-  const writer = createWriter(sql.pool, () => {
+  const writer = createWriter(sql.platform, () => {
     tellListeners()
     announce.soon()
   })
   const stopListening = await sql.listen(CHANNEL, tellListeners, tellListeners)
+  const within = (tenant: string | typeof EVERY_TENANT) => (tenant === EVERY_TENANT ? sql.platform : sql.tenant(tenant))
 
   return {
     append: writer.append,
     async read(tenant, stream, { afterSeq = 0, limit = 1_000_000 } = {}) {
-      const { rows } = await sql.pool.query(
+      const { rows } = await within(tenant).query(
         `select ${FIELDS} from journal.entries where tenant = $1 and stream = $2 and seq > $3 order by seq limit $4`,
         [tenant, stream, afterSeq, limit],
       )
       return rows.map(toEntry)
     },
     async readLast(tenant, stream) {
-      const { rows } = await sql.pool.query(
+      const { rows } = await within(tenant).query(
         `select ${FIELDS} from journal.entries where tenant = $1 and stream = $2 order by seq desc limit 1`,
         [tenant, stream],
       )
@@ -55,7 +56,7 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
     },
     async tail(query) {
       const { where, values } = tailCondition(query)
-      const { rows } = await sql.pool.query(
+      const { rows } = await within(query.tenant).query(
         `select ${FIELDS} from journal.entries where ${where} order by position limit ${query.limit ?? 1000}`,
         values,
       )
@@ -64,7 +65,7 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
     async stored({ limit = 1000, ...query }) {
       const { where, values } = storedCondition(query)
       // Sizes as packed cost no unpacking: what would be too much for one page is never read.
-      const { rows } = await sql.platform.query(
+      const { rows } = await within(query.tenant).query(
         `select ${LINK}, payload::text as text, salt from (
            select *, sum(pg_column_size(payload)) over (order by position rows between unbounded preceding and 1 preceding) as bytes_before
            from (select * from journal.entries where ${where} order by position limit ${limit}) found
@@ -74,7 +75,7 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
       return rows.map(toStoredEntry)
     },
     async kinds(tenant) {
-      const { rows } = await sql.platform.query('select distinct kind from journal.entries where tenant = $1 order by kind', [tenant])
+      const { rows } = await within(tenant).query('select distinct kind from journal.entries where tenant = $1 order by kind', [tenant])
       return rows.map(({ kind }) => kind)
     },
     async tenants() {
@@ -89,19 +90,19 @@ export async function openPostgresJournal(sql: Sql): Promise<Journal> {
     },
     async newest({ limit, ...query }) {
       const { where, values } = tailCondition({ ...query, after: '0' })
-      const { rows } = await sql.platform.query(
+      const { rows } = await within(query.tenant).query(
         `select ${FIELDS} from journal.entries where ${where} order by position desc limit ${limit}`,
         values,
       )
       return rows.map(toEntry)
     },
     async lastPosition() {
-      const { rows } = await sql.pool.query(`select position from journal.entries where ${SETTLED} order by position desc limit 1`)
+      const { rows } = await sql.platform.query(`select position from journal.entries where ${SETTLED} order by position desc limit 1`)
       return rows[0]?.position ?? '0'
     },
     async barrier() {
       // The lock waits for every transaction that inserts, and is let go at once.
-      await sql.pool.query('do $$ begin lock table journal.entries in share row exclusive mode; end $$')
+      await sql.platform.query('do $$ begin lock table journal.entries in share row exclusive mode; end $$')
     },
     onAppend(listener) {
       listeners.add(listener)
@@ -131,7 +132,7 @@ function createConditions(...always: string[]) {
 function tailCondition({ after, tenant, streamPrefix, kinds, includeUnsettled }: Parameters<Journal['tail']>[0]) {
   const { add, done } = createConditions('payload is not null', ...(includeUnsettled ? [] : [SETTLED]))
   add((place) => `position > ${place}`, after)
-  if (tenant !== undefined) add((place) => `tenant = ${place}`, tenant)
+  if (tenant !== EVERY_TENANT) add((place) => `tenant = ${place}`, tenant)
   if (kinds) add((place) => `kind = any(${place})`, kinds)
   if (streamPrefix) {
     // A range over the index (tenant, stream, seq), whose order is that of bytes.

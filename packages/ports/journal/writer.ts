@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { contentDigest, entryHash, GENESIS, type JournalEntry } from '@soma/contracts/journal'
 import { LRUCache } from 'lru-cache'
-import type pg from 'pg'
+import type { Statements, Statements } from '../sql/port.ts'
 import { digestArray, integerArray, jsonArray, textArray, timestampArray, uuidArray } from './binary-array.ts'
 import { payloadText } from './payload.ts'
 import type { AppendRequest } from './port.ts'
@@ -46,7 +46,7 @@ const INSERT = {
  * writer starts when the event loop has done what is ready, so that what arrives together, such as the next steps of all runs whose
  * last ones were just committed, is one group; a lone append waits for nobody.
  */
-export function createWriter(pool: pg.Pool, onCommitted: () => void) {
+export function createWriter(platform: Statements, onCommitted: () => void) {
   const heads = new LRUCache<string, Head>({ max: 20_000 })
   let waiting: Pending[] = []
   let busy = false
@@ -108,7 +108,7 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
     }
     if (unknown.size === 0) return ends
     const wanted = [...unknown.values()]
-    const { rows } = await pool.query(
+    const { rows } = await platform.query(
       `select u.tenant, u.stream, e.seq, encode(e.hash, 'hex') as hash
        from unnest($1::text[], $2::text[]) as u(tenant, stream)
        left join lateral (select seq, hash from journal.entries where tenant = u.tenant and stream = u.stream order by seq desc limit 1) e on true`,
@@ -130,7 +130,7 @@ export function createWriter(pool: pg.Pool, onCommitted: () => void) {
     const all = accepted.flatMap(({ entries }) => entries)
     const payloads = accepted.flatMap(({ pending }) => pending.payloads)
     try {
-      const { rows } = await pool.query<[string]>({ ...INSERT, rowMode: 'array', values: columns(all, payloads) })
+      const { rows } = await platform.query<[string]>({ ...INSERT, rowMode: 'array', values: columns(all, payloads) })
       for (const [index, [position]] of rows.entries()) (all[index] as JournalEntry).position = position
     } catch (error) {
       // Whether it was committed may be unknown (a cut connection), so the ends must be read again.

@@ -1,6 +1,6 @@
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { RunDescription } from '@soma/contracts/workflow'
-import type { Journal } from '../../journal/port.ts'
+import { EVERY_TENANT, type Journal } from '../../journal/port.ts'
 import type { Sql, Statements } from '../../sql/port.ts'
 import type { Workflows } from '../port.ts'
 import { WORKFLOW_MIGRATIONS } from './migrations.ts'
@@ -92,7 +92,14 @@ export async function openRunIndex(sql: Sql, journal: Journal, options: { severa
       await journal.barrier()
       let after = String((await sql.platform.query('select position from workflows.progress')).rows[0].position)
       for (;;) {
-        const entries = await journal.tail({ after, streamPrefix: 'run/', kinds: KINDS, limit: 5000, includeUnsettled: true })
+        const entries = await journal.tail({
+          tenant: EVERY_TENANT,
+          after,
+          streamPrefix: 'run/',
+          kinds: KINDS,
+          limit: 5000,
+          includeUnsettled: true,
+        })
         const last = entries.at(-1)
         if (!last) return
         pending.push(...entries)
