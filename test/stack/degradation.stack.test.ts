@@ -63,6 +63,7 @@ const slow = (server: Proxied, ports: string[], refuses: readonly Work[] = [], c
 const TABLE: Row[] = [
   ...away('postgres', ['sql', 'broadcast'], EVERYTHING, 'dependency_unavailable'),
   slow('postgres', ['sql', 'broadcast']),
+  { server: 'postgres', fault: 'hanging', ports: ['sql', 'broadcast'], refuses: EVERYTHING, code: 'dependency_unavailable' },
   ...away('opa', ['policy'], EVERYTHING, 'policy_unavailable'),
   slow('opa', ['policy'], EVERYTHING, 'policy_unavailable'),
   ...away('temporal', ['workflows'], ['run'], 'dependency_unavailable'),

@@ -85,6 +85,8 @@ function settings(at: Record<Proxied, ProxiedServer>): Record<string, string> {
     SOMA_VAULT_URL: `http://${at.openbao.address}`,
     SOMA_VAULT_TOKEN: fromStack('SOMA_VAULT_TOKEN'),
     SOMA_OTLP_ENDPOINT: `http://${at['otel-collector'].address}`,
+    // Enough for a server that is slow, and a test of one that hangs does not take minutes.
+    SOMA_SQL_STATEMENT_TIMEOUT_SECONDS: '10',
     // What is downloaded is served by the platform itself.
     SOMA_EGRESS_ALLOW: '127.0.0.1',
     // A busy machine refuses nothing here, so that every refusal is the fault's.

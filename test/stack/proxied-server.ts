@@ -3,13 +3,15 @@ import { fromStack } from '@soma/ports/testing'
 import { z } from 'zod'
 
 /** What happens to a server, as its clients see it. */
-export type Fault = 'down' | 'slow' | 'resetting'
+export type Fault = 'down' | 'slow' | 'resetting' | 'hanging'
 /** Milliseconds that each answer of a slow server takes longer. */
 const SLOW = 2000
 
 /** Toxiproxy's words for what it does to connections, those that are open included. */
 const TOXICS = {
   slow: { type: 'latency', attributes: { latency: SLOW } },
+  // Connections stay open, and what the server says on them is lost: it may have done what nobody hears of.
+  hanging: { type: 'timeout', attributes: { timeout: 0 } },
   resetting: { type: 'reset_peer', attributes: { timeout: 0 } },
 } as const
 

@@ -1,6 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
 import type { Broadcast } from '@soma/ports/broadcast/port'
+import { statementWithin } from '@soma/ports/sql/patience'
 import type { Migration, Sql } from '@soma/ports/sql/port'
 import { shareReading } from './share-reading.ts'
 
@@ -68,7 +69,8 @@ const CHANNEL = 'revocations'
 const LOOK_EVERY_MILLISECONDS = 1000
 /** A revocation acts at most this late: when what is known is older, no token is taken before it was read again. */
 const OLDEST_MILLISECONDS = 5000
-const PATIENCE_MILLISECONDS = 2000
+/** A database that is merely slow gets to answer. */
+const PATIENCE_MILLISECONDS = 10_000
 /** A change is visible when its statement has ended, a little after the time it bears. */
 const OVERLAP = "interval '1 minute'"
 const TIDY_EVERY_MILLISECONDS = 10 * 60_000
@@ -89,12 +91,14 @@ export async function openRevocations({ sql, broadcast }: { sql: Sql; broadcast:
 
   async function read(): Promise<void> {
     const began = performance.now()
-    const { rows } = await sql.pool.query<Row>(
+    const reading = statementWithin(
+      OLDEST_MILLISECONDS,
       `select tenant, kind, value, extract(epoch from issued_before)::float8 * 1000 as "issuedBefore",
          extract(epoch from until)::float8 * 1000 as until, changed_at as "changedAt"
        from tokens.revocations where ($1::timestamptz is null and until > now()) or changed_at > $1::timestamptz - ${OVERLAP} order by changed_at`,
       [newest ?? null],
     )
+    const { rows } = await sql.pool.query<Row>(reading)
     for (const { tenant, kind, value, issuedBefore, until } of rows) held.set(keyOf(tenant, kind, value), { issuedBefore, until })
     newest = rows.at(-1)?.changedAt ?? newest
     readAt = began

@@ -170,6 +170,18 @@ export const Config = z.strictObject({
         .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
         .optional(),
       poolSize: z.number().int().min(1).max(20).default(20).describe('Connections of one process at the most.'),
+      connectTimeoutSeconds: z
+        .number()
+        .min(1)
+        .max(600)
+        .default(15)
+        .describe('Longest wait for a connection, or for one of the pool that is free again; then the request is refused.'),
+      statementTimeoutSeconds: z
+        .number()
+        .min(1)
+        .max(3600)
+        .default(30)
+        .describe('Longest wait for one statement; then it is ended and the request is refused. Migrations take the time they need.'),
     })
     .prefault({}),
   drivers: Drivers.prefault({}),

@@ -1,5 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import type { Broadcast } from '@soma/ports/broadcast/port'
+import { statementWithin } from '@soma/ports/sql/patience'
 import type { Migration, Sql, Statements } from '@soma/ports/sql/port'
 import { keepLooking } from '../lifecycle/keep-looking.ts'
 
@@ -16,6 +17,8 @@ export const POLICY_MIGRATIONS: readonly Migration[] = [
 const CHANNEL = 'policy'
 /** Whom no broadcast reaches sees a change by looking. */
 const LOOK_EVERY_MILLISECONDS = 1_000
+/** A look at a database that hangs does not hold up the next for long. */
+const LOOK_WITHIN_MILLISECONDS = 5_000
 
 /** Changes of tenants' rules, so that every process asks for them anew. */
 export interface PolicyChanges {
@@ -35,16 +38,17 @@ export interface PolicyChanges {
 export async function openPolicyChanges({ sql, broadcast }: { sql: Sql; broadcast: Broadcast }): Promise<PolicyChanges> {
   await sql.migrate('policy', POLICY_MIGRATIONS)
   const listeners = new Set<(tenant: string) => void>()
-  const { rows } = await sql.pool.query<{ number: string }>('select number from policy.last_change')
+  const { rows } = await sql.platform.query<{ number: string }>('select number from policy.last_change')
   let seen = BigInt(rows[0]?.number ?? 0)
 
   async function look(): Promise<void> {
-    const { rows } = await sql.pool.query<{ tenant: string; number: string }>(
-      'select tenant, number from policy.changes where number > $1 order by number',
-      [seen],
+    const { rows } = await sql.platform.query<{ tenant: string; number: string }>(
+      statementWithin(LOOK_WITHIN_MILLISECONDS, 'select tenant, number from policy.changes where number > $1 order by number', [seen]),
     )
     for (const { tenant, number } of rows) {
-      if (BigInt(number) > seen) seen = BigInt(number)
+      // Another look may have told of it.
+      if (BigInt(number) <= seen) continue
+      seen = BigInt(number)
       for (const listener of listeners) listener(tenant)
     }
   }

@@ -3,6 +3,7 @@ import { setTimeout as pass } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
 import type { Broadcast } from '@soma/ports/broadcast/port'
 import type { Journal } from '@soma/ports/journal/port'
+import { statementWithin } from '@soma/ports/sql/patience'
 import type { Migration, Sql } from '@soma/ports/sql/port'
 import { z } from 'zod'
 import { keepLooking } from '../lifecycle/keep-looking.ts'
@@ -55,6 +56,8 @@ export const KILL_MIGRATIONS: readonly Migration[] = [
 const CHANNEL = 'kill'
 /** Whom no broadcast reaches sees a switch by looking. */
 const LOOK_EVERY_MILLISECONDS = 1_000
+/** A look at a database that hangs does not hold up the next for long. */
+const LOOK_WITHIN_MILLISECONDS = 5_000
 const FIELDS = 'id, tenant, scope, target, reason, by, at, lifted_at, lifted_by'
 
 export interface KillSwitches {
@@ -100,7 +103,8 @@ export async function openKillSwitches({
 
   async function reload(): Promise<void> {
     const reading = ++readings
-    const { rows } = await sql.platform.query(`select ${FIELDS} from kill.switches where lifted_at is null`)
+    const look = statementWithin(LOOK_WITHIN_MILLISECONDS, `select ${FIELDS} from kill.switches where lifted_at is null`)
+    const { rows } = await sql.platform.query(look)
     if (reading === readings) hold(rows.map(fromRow))
   }
 

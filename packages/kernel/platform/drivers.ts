@@ -129,12 +129,14 @@ export function openPort<Port extends PortName>(port: Port, ground: Ground): Pro
 
 /** The database: a server that the configuration names, or the embedded one in the data folder. */
 export async function openSql(config: Config, data: string): Promise<Sql> {
-  if (config.sql.url) {
+  const { url, poolSize, connectTimeoutSeconds, statementTimeoutSeconds } = config.sql
+  const patience = { connectMilliseconds: connectTimeoutSeconds * 1000, statementMilliseconds: statementTimeoutSeconds * 1000 }
+  if (url) {
     const { openPostgres } = await import('@soma/ports/sql/postgres')
-    return openPostgres({ connection: { connectionString: config.sql.url }, poolSize: config.sql.poolSize })
+    return openPostgres({ connection: { connectionString: url }, poolSize, patience })
   }
   const { openEmbeddedPostgres } = await import('@soma/ports/sql/embedded')
-  return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize: config.sql.poolSize })
+  return openEmbeddedPostgres({ directory: join(data, 'postgres'), poolSize, patience })
 }
 
 /** Locks, cache and broadcast of one process share their connections. */

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { isDatabaseAway } from './failure.ts'
 import type { Access, PlatformAccess, Statements } from './port.ts'
 import { beginAsTenant, TenantQuery } from './tenant-query.ts'
 
@@ -38,12 +39,15 @@ async function inTransaction<Result>(pool: pg.Pool, begin: string, work: (transa
     await client.query('commit')
     return result
   } catch (error) {
-    await client.query('rollback').catch((broken: Error) => {
-      failure = broken
-    })
+    // A connection that may be silent is not asked to roll back: its end does that.
+    if (isDatabaseAway(error)) failure = error as Error
+    else
+      await client.query('rollback').catch((broken: Error) => {
+        failure = broken
+      })
     throw error
   } finally {
-    // A connection that can't even roll back is not given to anybody else.
+    // One that can't roll back is not given to anybody else.
     client.release(failure)
   }
 }

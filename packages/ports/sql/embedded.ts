@@ -2,19 +2,21 @@ import pg from 'pg'
 import { startEmbeddedServer } from './embedded-server.ts'
 import { makeDatabase } from './make-database.ts'
 import type { Sql } from './port.ts'
-import { openPostgres } from './postgres.ts'
+import { openPostgres, type PostgresOptions } from './postgres.ts'
 
 const DATABASE = 'soma'
 /** The server's superuser makes this login and the database; from then on nobody works as superuser. */
 const LOGIN = 'soma_server'
 
+type EmbeddedOptions = Omit<PostgresOptions, 'connection'> & { directory: string; durable?: boolean }
+
 /** The sql port on PostgreSQL from npm, in a folder of the platform's own. */
-export async function openEmbeddedPostgres(options: { directory: string; durable?: boolean; poolSize?: number }): Promise<Sql> {
+export async function openEmbeddedPostgres({ poolSize, patience, ...options }: EmbeddedOptions): Promise<Sql> {
   const server = await startEmbeddedServer(options)
   const owner = { user: LOGIN, password: server.connection.password }
   await makeDatabase(server.connection, { database: DATABASE, owner })
   await handOver({ ...server.connection, database: DATABASE })
-  const sql = await openPostgres({ connection: { ...server.connection, ...owner, database: DATABASE }, poolSize: options.poolSize })
+  const sql = await openPostgres({ connection: { ...server.connection, ...owner, database: DATABASE }, poolSize, patience })
   return {
     ...sql,
     close: async () => {

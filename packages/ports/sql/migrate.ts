@@ -1,12 +1,15 @@
 import pg from 'pg'
+import { withoutHurry } from './patience.ts'
 import type { Migration, Statements } from './port.ts'
 import { PLATFORM_ROLE, TENANT_ROLE } from './roles.ts'
 
 const MIGRATION_LOCK = 7_301_001
 
 /** Applies what is missing of a schema's migrations, within the transaction given. */
-export async function migrate(transaction: Statements, schema: string, migrations: readonly Migration[]): Promise<void> {
+export async function migrate(hurried: Statements, schema: string, migrations: readonly Migration[]): Promise<void> {
+  const transaction = withoutHurry(hurried)
   const name = pg.escapeIdentifier(schema)
+  await transaction.query('set local statement_timeout to 0')
   // As whoever logged in, to whom the tables belong: the roles that statements run as change no table.
   await transaction.query('set local role none')
   await transaction.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { platformAccess, tenantAccess } from './access.ts'
 import { listen } from './listen.ts'
 import { migrate } from './migrate.ts'
+import { type Patience, withPatience } from './patience.ts'
 import type { Access, Sql, Statements } from './port.ts'
 import { ensureRoles, PLATFORM_ROLE } from './roles.ts'
 import { PREPARE_AS_TENANT } from './tenant-query.ts'
@@ -11,6 +12,8 @@ export interface PostgresOptions {
   connection: pg.PoolConfig
   /** Connections at the most. Default and upper limit 20. */
   poolSize?: number
+  /** Default 15 s for a connection and 30 s for a statement. */
+  patience?: Partial<Patience>
 }
 
 /**
@@ -18,9 +21,10 @@ export interface PostgresOptions {
  * @throws `dependency_unavailable`
  */
 export async function openPostgres(options: PostgresOptions): Promise<Sql> {
-  await prepareRoles(options.connection)
+  const connection = withPatience(options.connection, options.patience)
+  await prepareRoles(connection)
   const pool = new pg.Pool({
-    ...options.connection,
+    ...connection,
     max: Math.min(options.poolSize ?? 20, 20),
     idleTimeoutMillis: 30_000,
     // Waited for before anybody gets the connection, so no statement runs as whoever logged in.
@@ -45,7 +49,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Sql> {
     transaction: platform.transaction,
     migrate: (schema, migrations) => platform.transaction((transaction) => migrate(transaction, schema, migrations)),
     listen: async (channel, handler, onReconnect) => {
-      const stop = await listen(options.connection, channel, handler, onReconnect)
+      const stop = await listen(connection, channel, handler, onReconnect)
       listeners.add(stop)
       return async () => {
         listeners.delete(stop)
@@ -68,7 +72,8 @@ async function prepareRoles(connection: pg.ClientConfig): Promise<void> {
   const client = new pg.Client(connection)
   try {
     await client.connect().catch((cause: Error) => {
-      throw new SomaError('dependency_unavailable', `PostgreSQL does not answer: ${cause.message}.`, {}, { cause })
+      const message = `PostgreSQL does not answer: ${cause.message}. Start it, or correct SOMA_SQL_URL.`
+      throw new SomaError('dependency_unavailable', message, {}, { cause })
     })
     await ensureRoles(client)
   } finally {
