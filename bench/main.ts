@@ -6,6 +6,7 @@ import { startPostgres } from './database.ts'
 import manifest from './package.json' with { type: 'json' }
 import { gate } from './scenarios/gate.ts'
 import { journal } from './scenarios/journal.ts'
+import { ledger } from './scenarios/ledger.ts'
 import { PORTS, ports } from './scenarios/ports.ts'
 import type { Outcome, Scenario } from './scenarios/scenario.ts'
 import { start } from './scenarios/start.ts'
@@ -13,7 +14,7 @@ import { workflows } from './scenarios/workflows.ts'
 import { printGoals, printTable } from './table.ts'
 
 /** What runs unless scenarios are named: needs nothing that npm does not bring. */
-const EVERYTHING: Readonly<Record<string, Scenario>> = { workflows, journal, gate, start }
+const EVERYTHING: Readonly<Record<string, Scenario>> = { workflows, journal, ledger, gate, start }
 const SCENARIOS: Readonly<Record<string, Scenario>> = { ...EVERYTHING, ports }
 const HELP = `npm run bench -- [scenario…] [--rounds N] [--quick] [--json]
 
