@@ -131,9 +131,9 @@ describe('limits', () => {
     for (let index = 0; index < 2; index++) await world.gate.pass(request)
     expect(await allowed(world.gate, request)).toBe(false)
     const age = (minutes: number) =>
-      world.sql.tenant(tenant, (transaction) =>
-        transaction.query(`update gate.limits set taken[1] = taken[1] - make_interval(mins => $2) where tenant = $1`, [tenant, minutes]),
-      )
+      world.sql
+        .tenant(tenant)
+        .query(`update gate.limits set taken[1] = taken[1] - make_interval(mins => $2) where tenant = $1`, [tenant, minutes])
     await age(59)
     expect(await allowed(world.gate, request)).toBe(false)
     await age(2)
@@ -153,14 +153,10 @@ describe('limits', () => {
   test('counts of runs that are long over are dropped', async () => {
     const request = asking([few({ limit: { most: 1, within: '1h', per: 'run' } })])
     const { tenant } = request.principal
-    const subjects = () =>
-      world.sql.tenant(tenant, async (transaction) =>
-        (await transaction.query('select subject from gate.limits order by subject')).rows.map((row) => row.subject),
-      )
+    const subjects = async () =>
+      (await world.sql.tenant(tenant).query('select subject from gate.limits order by subject')).rows.map((row) => row.subject)
     for (const run of ['r1', 'r2']) await world.gate.pass({ ...request, context: { run } })
-    await world.sql.tenant(tenant, (transaction) =>
-      transaction.query(`update gate.limits set taken[1] = taken[1] - interval '2 hours' where subject = 'r1'`),
-    )
+    await world.sql.tenant(tenant).query(`update gate.limits set taken[1] = taken[1] - interval '2 hours' where subject = 'r1'`)
     await world.gate.pass({ ...request, context: { run: 'r3' } })
     expect(await subjects()).toEqual(['r2', 'r3'])
   })

@@ -32,7 +32,7 @@ export async function openLimits(sql: Sql): Promise<Limits> {
       // In one order, so that two questions never wait for each other.
       const inOrder = limits.toSorted((one, other) => one.rule.localeCompare(other.rule))
       try {
-        await sql.tenant(request.principal.tenant, async (transaction) => {
+        await sql.tenant(request.principal.tenant).transaction(async (transaction) => {
           for (const limit of inOrder) if (!(await takeOne(transaction, request, limit))) exceeded.push(limit.rule)
           if (exceeded.length > 0) throw new NotTaken()
         })
@@ -45,12 +45,10 @@ export async function openLimits(sql: Sql): Promise<Limits> {
       const { tenant } = request.principal
       const used = await Promise.all(
         limits.map(async (limit) => {
-          const { rows } = await sql.tenant(tenant, (transaction) =>
-            transaction.query(
-              `select count(*)::int as count from gate.limits, unnest(taken) as at
-               where tenant = $1 and rule = $2 and subject = $3 and at > clock_timestamp() - make_interval(secs => $4)`,
-              [tenant, limit.rule, subjectOf(request, limit), limit.seconds],
-            ),
+          const { rows } = await sql.tenant(tenant).query(
+            `select count(*)::int as count from gate.limits, unnest(taken) as at
+             where tenant = $1 and rule = $2 and subject = $3 and at > clock_timestamp() - make_interval(secs => $4)`,
+            [tenant, limit.rule, subjectOf(request, limit), limit.seconds],
           )
           return rows[0].count >= limit.most ? [limit.rule] : []
         }),

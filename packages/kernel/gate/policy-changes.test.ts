@@ -30,7 +30,7 @@ test.each([
 ])('who announces a change hears of it at once, and every other process soon, %s', async (_, canTell) => {
   const { sql, open } = await openProcesses({ canTell })
   const [here, there] = [await open(), await open()]
-  await sql.transaction((transaction) => here.changes.note(transaction, 'acme'))
+  await sql.platform.transaction((transaction) => here.changes.note(transaction, 'acme'))
   await here.changes.announce()
   expect(here.heard).toContain('acme')
   await expect.poll(() => there.heard).toContain('acme')
@@ -39,7 +39,7 @@ test.each([
 test('a change that was not committed is none', async () => {
   const { sql, open } = await openProcesses({ canTell: true })
   const { changes, heard } = await open()
-  const undone = sql.transaction(async (transaction) => {
+  const undone = sql.platform.transaction(async (transaction) => {
     await changes.note(transaction, 'acme')
     throw new Error('no')
   })
@@ -54,7 +54,7 @@ test('no change is passed over, however many are made at once', async () => {
   const tenants = Array.from({ length: 50 }, (_, index) => `tenant-${index}`)
   await Promise.all(
     tenants.map(async (tenant) => {
-      await sql.transaction((transaction) => here.changes.note(transaction, tenant))
+      await sql.platform.transaction((transaction) => here.changes.note(transaction, tenant))
       await here.changes.announce()
     }),
   )
@@ -64,9 +64,9 @@ test('no change is passed over, however many are made at once', async () => {
 test('a process that begins knows what was changed before, and hears of what comes', async () => {
   const { sql, open } = await openProcesses({ canTell: true })
   const first = await open()
-  await sql.transaction((transaction) => first.changes.note(transaction, 'acme'))
+  await sql.platform.transaction((transaction) => first.changes.note(transaction, 'acme'))
   const second = await open()
-  await sql.transaction((transaction) => first.changes.note(transaction, 'globex'))
+  await sql.platform.transaction((transaction) => first.changes.note(transaction, 'globex'))
   await second.changes.announce()
   expect(second.heard).toEqual(['globex'])
 })

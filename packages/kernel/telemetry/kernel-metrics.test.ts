@@ -109,12 +109,12 @@ test('how far the relay to Kafka is behind is seen, as the age of what it has no
   const entries = [{ kind: 'k', payload: {} }]
   const [sent] = await journal.append({ tenant: 'acme', stream: 's', expectedSeq: 0, entries })
   await journal.append({ tenant: 'acme', stream: 's', expectedSeq: 1, entries: [{ kind: 'k', payload: {}, at: minutesAgo(5) }] })
-  await sql.pool.query(`insert into events.groups values ('kafka/relay', 'an-old-cluster', 0), ('kafka/relay', 'cluster', $1)`, [
+  await sql.platform.query(`insert into events.groups values ('kafka/relay', 'an-old-cluster', 0), ('kafka/relay', 'cluster', $1)`, [
     sent?.position,
   ])
   expect(await lag()).toBeGreaterThan(299)
   expect(await lag()).toBeLessThan(400)
-  await sql.pool.query(`update events.groups set position = position + 1 where name = 'cluster'`)
+  await sql.platform.query(`update events.groups set position = position + 1 where name = 'cluster'`)
   expect(await lag()).toBe(0)
 })
 
