@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { issueApiKey } from '@soma/kernel/auth/api-keys'
 import type { Sql } from '@soma/ports/sql/port'
+import { findTenant, renameTenant } from './tenants.ts'
 
 /** Tenant of a platform that serves one organisation. */
 export const FIRST_TENANT = 'main'
@@ -13,9 +14,10 @@ const LOCK = 7_301_003
  * @returns the file, when a key was made
  */
 export async function ensureFirstAdministrator(sql: Sql, dataDirectory: string): Promise<string | undefined> {
-  const client = await sql.pool.connect()
+  const client = await sql.platform.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK])
+    if (!(await findTenant(sql, FIRST_TENANT))) await renameTenant(sql, FIRST_TENANT, 'Main')
     const { rows } = await client.query('select 1 from identity.api_keys limit 1')
     if (rows.length > 0) return undefined
     const { key } = await issueApiKey(sql, { tenant: FIRST_TENANT, name: 'first administrator', capabilities: ['*'] }, 'platform')

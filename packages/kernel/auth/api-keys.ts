@@ -1,40 +1,24 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
-import { holds, type Principal } from '@soma/contracts/tenant'
-import type { Migration, Sql } from '@soma/ports/sql/port'
-
-/** Part of the schema `identity`, which identity-service owns and applies. */
-export const API_KEY_MIGRATIONS: readonly Migration[] = [
-  {
-    name: '001-api-keys',
-    up: `create table api_keys (
-      id text primary key,
-      tenant text not null,
-      name text not null,
-      secret_sha256 bytea not null,
-      capabilities text[] not null,
-      within jsonb not null,
-      created_by text not null,
-      created_at timestamptz not null default now(),
-      expires_at timestamptz,
-      revoked_at timestamptz,
-      last_used_at timestamptz
-    );
-    create index on api_keys (tenant, id)`,
-  },
-]
+import type { Principal } from '@soma/contracts/tenant'
+import type { Sql, Statements } from '@soma/ports/sql/port'
+import { assertMayGive } from './held-capabilities.ts'
 
 export interface ApiKey {
   id: string
   tenant: string
   name: string
   capabilities: string[]
+  /** The user or service account by whose rights the key is bound, and with whom it ends. Null for one that the platform made. */
+  holder: string | null
   createdBy: string
   createdAt: string
   expiresAt: string | null
   revokedAt: string | null
   /** To the minute. */
   lastUsedAt: string | null
+  /** The key that it took the place of. */
+  replaces: string | null
 }
 
 export interface ApiKeyRequest {
@@ -42,67 +26,92 @@ export interface ApiKeyRequest {
   name: string
   capabilities: readonly string[]
   expiresAt?: Date
+  /** A service account, which the key then stands for. Without it the key stands for itself, bound by the rights of who made it. */
+  account?: string
 }
 
-const KEY = /^soma_([0-9a-f]{24})_([A-Za-z0-9_-]{43})$/
-const COLUMNS = `id, tenant, name, capabilities, created_by as "createdBy", created_at as "createdAt", expires_at as "expiresAt",
-  revoked_at as "revokedAt", last_used_at as "lastUsedAt"`
+const COLUMNS = `id, tenant, name, capabilities, holder, created_by as "createdBy", created_at as "createdAt", expires_at as "expiresAt",
+  revoked_at as "revokedAt", last_used_at as "lastUsedAt", replaces`
 
-export function looksLikeApiKey(text: string): boolean {
-  return text.startsWith('soma_')
+/** A key that was made. It is shown this once: only the digest of its secret is kept. */
+export interface MadeKey {
+  key: string
+  record: ApiKey
 }
 
 /**
- * Makes a key. `key` is shown this once: only the digest of its secret is kept.
+ * Makes a key.
  * @param issuer who gives it, and so can give no more than it holds; `platform` for the first administrator's at first start
  * @throws `forbidden` that names the capability the issuer lacks; `invalid_input` when it would be expired at once
  */
-export async function issueApiKey(
-  sql: Sql,
-  request: ApiKeyRequest,
-  issuer: Principal | 'platform',
-): Promise<{ key: string; record: ApiKey }> {
-  if (issuer !== 'platform') assertMayGive(issuer, request)
+export async function issueApiKey(sql: Sql, request: ApiKeyRequest, issuer: Principal | 'platform'): Promise<MadeKey> {
+  if (issuer !== 'platform') assertMayGive(issuer, request.tenant, request.capabilities)
   if (request.expiresAt && request.expiresAt.getTime() <= Date.now())
     throw new SomaError('invalid_input', `The key would expire at ${request.expiresAt.toISOString()}, which is past.`)
-  const id = randomBytes(12).toString('hex')
-  const secret = randomBytes(32).toString('base64url')
+  const { id, key, digest } = newSecret()
+  const createdBy = issuer === 'platform' ? 'platform' : issuer.id
   const rows = await queryAs(
     sql,
     request.tenant,
-    `insert into identity.api_keys (id, tenant, name, secret_sha256, capabilities, within, created_by, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8) returning ${COLUMNS}`,
+    // A key that makes a key hands on whose it is.
+    `insert into identity.api_keys (id, tenant, name, secret_sha256, capabilities, within, created_by, expires_at, holder)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, (select holder from identity.api_keys where 'key:' || id = $7))) returning ${COLUMNS}`,
     [
       id,
       request.tenant,
       request.name,
-      digestOf(secret),
+      digest,
       [...request.capabilities],
       JSON.stringify(issuer === 'platform' ? [] : issuer.within),
-      issuer === 'platform' ? 'platform' : issuer.id,
+      createdBy,
       request.expiresAt ?? null,
+      request.account ? `account:${request.account}` : /^(platform|key:)/.test(createdBy) ? null : createdBy,
     ],
   )
-  return { key: `soma_${id}_${secret}`, record: asApiKey(rows[0] ?? {}) }
+  return { key, record: asApiKey(rows[0] ?? {}) }
 }
 
 /**
- * The principal that the key stands for. One query; a revoked key is refused from the next request on.
- * @throws `unauthenticated`, in the same words whatever is wrong
+ * Makes a key that may what the old one may, for as long as that one was to live. The old one goes on for a while, so that whoever uses
+ * it can be told the new one without a gap.
+ * @throws `not_found`; `conflict` for a key that has ended or was rotated before; `forbidden` when it may more than who asks
  */
-export async function verifyApiKey(sql: Sql, key: string): Promise<Principal> {
-  const [, id, secret] = KEY.exec(key) ?? []
-  if (!id || !secret) throw refused()
-  const { rows } = await sql.pool.query(
-    `select tenant, secret_sha256, capabilities, within, last_used_at is null or last_used_at < now() - interval '1 minute' as "isUseNews"
-     from identity.api_keys where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`,
+export async function rotateApiKey(
+  sql: Sql,
+  { id, overlapSeconds }: { id: string; overlapSeconds: number },
+  by: Principal,
+): Promise<MadeKey> {
+  const { tenant } = by
+  const made = newSecret()
+  return sql.tenant(tenant).transaction(async (transaction) => {
+    const old = await lockKey(transaction, id)
+    if (by.id !== `key:${id}`) assertMayGive(by, tenant, old.capabilities)
+    const { rows } = await transaction.query(
+      `insert into identity.api_keys (id, tenant, name, secret_sha256, capabilities, within, created_by, expires_at, holder, replaces)
+       select $2, tenant, name, $3, capabilities, within, $4, now() + (expires_at - created_at), holder, id from identity.api_keys where id = $1
+       returning ${COLUMNS}`,
+      [id, made.id, made.digest, by.id],
+    )
+    await transaction.query(`update identity.api_keys set expires_at = least(expires_at, now() + $2 * interval '1 second') where id = $1`, [
+      id,
+      overlapSeconds,
+    ])
+    return { key: made.key, record: asApiKey(rows[0]) }
+  })
+}
+
+async function lockKey(transaction: Statements, id: string): Promise<ApiKey> {
+  const { rows } = await transaction.query(
+    `select ${COLUMNS}, (select s.id from identity.api_keys s where s.replaces = k.id) as successor,
+       revoked_at is not null or coalesce(expires_at <= now(), false) as "isOver" from identity.api_keys k where id = $1 for update`,
     [id],
   )
   const [row] = rows
-  const isRight = timingSafeEqual(row?.secret_sha256 ?? Buffer.alloc(32), digestOf(secret))
-  if (!row || !isRight) throw refused()
-  if (row.isUseNews) await sql.pool.query('update identity.api_keys set last_used_at = now() where id = $1', [id])
-  return { id: `key:${id}`, kind: 'service', tenant: row.tenant, capabilities: row.capabilities, within: row.within }
+  if (!row) throw notFound(id)
+  if (row.successor)
+    throw new SomaError('conflict', `The API key ${id} was rotated before, into ${row.successor}.`, { id, successor: row.successor })
+  if (row.isOver) throw new SomaError('conflict', `The API key ${id} is expired or revoked. Make a new one.`, { id })
+  return asApiKey(row)
 }
 
 /** @throws `not_found` */
@@ -114,46 +123,48 @@ export async function revokeApiKey(sql: Sql, tenant: string, id: string): Promis
     [tenant, id],
   )
   if (rows[0]) return asApiKey(rows[0])
-  throw new SomaError('not_found', `There is no API key ${id}.`, { id })
+  throw notFound(id)
 }
 
-/** Keys of a tenant by id, after the one given. */
-export async function listApiKeys(sql: Sql, tenant: string, options: { afterId?: string; limit?: number } = {}): Promise<ApiKey[]> {
-  const rows = await queryAs(sql, tenant, `select ${COLUMNS} from identity.api_keys where tenant = $1 and id > $2 order by id limit $3`, [
+/** Keys of a tenant by id, after the one given; only those of a holder, if one is named. */
+export async function listApiKeys(
+  sql: Sql,
+  tenant: string,
+  options: { afterId?: string; limit?: number; holder?: string } = {},
+): Promise<ApiKey[]> {
+  const rows = await queryAs(
+    sql,
     tenant,
-    options.afterId ?? '',
-    options.limit ?? 50,
-  ])
+    `select ${COLUMNS} from identity.api_keys where tenant = $1 and id > $2 and ($4::text is null or holder = $4) order by id limit $3`,
+    [tenant, options.afterId ?? '', options.limit ?? 50, options.holder ?? null],
+  )
   return rows.map(asApiKey)
 }
 
-/** Within the tenant's row-level security. Only `verifyApiKey` looks beyond, as it does not know the tenant yet. */
+/** Within the tenant's row-level security. */
 async function queryAs(sql: Sql, tenant: string, text: string, values: unknown[]): Promise<Record<string, unknown>[]> {
-  return (await sql.tenant(tenant, (transaction) => transaction.query(text, values))).rows
+  return (await sql.tenant(tenant).query(text, values)).rows
 }
 
-function assertMayGive(issuer: Principal, request: ApiKeyRequest): void {
-  if (issuer.tenant !== request.tenant)
-    throw new SomaError('forbidden', `${issuer.id} can make keys of its own tenant ${issuer.tenant} only, not of ${request.tenant}.`)
-  const lacking = request.capabilities.find((capability) => !holds(issuer, capability))
-  if (lacking !== undefined)
-    throw new SomaError('forbidden', `${issuer.id} can not give the capability ${lacking}, which it does not hold itself.`, {
-      capability: lacking,
-    })
+function newSecret(): { id: string; key: string; digest: Buffer } {
+  const id = randomBytes(12).toString('hex')
+  const secret = randomBytes(32).toString('base64url')
+  return { id, key: `soma_${id}_${secret}`, digest: digestOfSecret(secret) }
 }
 
-function digestOf(secret: string): Buffer {
+export function digestOfSecret(secret: string): Buffer {
   return createHash('sha256').update(secret).digest()
 }
 
-function refused(): SomaError {
-  return new SomaError('unauthenticated', 'The API key is unknown, expired or revoked.')
+function notFound(id: string): SomaError {
+  return new SomaError('not_found', `There is no API key ${id}.`, { id })
 }
 
 function asApiKey(row: Record<string, unknown>): ApiKey {
   const time = (value: unknown) => (value instanceof Date ? value.toISOString() : null)
+  const { id, tenant, name, capabilities, holder, createdBy, replaces } = row as unknown as ApiKey
   return {
-    ...(row as unknown as ApiKey),
+    ...{ id, tenant, name, capabilities, holder, createdBy, replaces },
     createdAt: time(row.createdAt) ?? '',
     expiresAt: time(row.expiresAt),
     revokedAt: time(row.revokedAt),

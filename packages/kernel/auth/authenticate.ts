@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
-import { looksLikeApiKey } from './api-keys.ts'
+import { looksLikeApiKey } from './verify-api-key.ts'
 
 export interface Verifiers {
   apiKey(key: string): Promise<Principal>

@@ -1,3 +1,4 @@
+import { holds, type Principal } from '@soma/contracts/tenant'
 import type { JWTPayload } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { Config, type ConfigInput } from '../config/schema.ts'
@@ -19,11 +20,14 @@ test('roles become capabilities; those that nobody gave a meaning give none', ()
   expect(principal({ ...PERSON, roles: { admin: true } })?.capabilities).toEqual([])
 })
 
-test('the roles that come with the platform: an administrator may everything, a viewer change nothing', () => {
-  expect(principal({ ...PERSON, roles: ['soma-admin'] })?.capabilities).toEqual(['*'])
+test('the roles that come with the platform: an owner may everything, an administrator nothing beyond the own tenant, a viewer change nothing but the own account', () => {
+  expect(principal({ ...PERSON, roles: ['soma-owner'] })?.capabilities).toEqual(['*'])
+  const administrator = principal({ ...PERSON, roles: ['soma-admin'] }) as Principal
+  expect(['user.admin', 'project.create', 'kill.admin'].filter((capability) => !holds(administrator, capability))).toEqual([])
+  expect(['platform.tenants', 'kill.everything'].filter((capability) => holds(administrator, capability))).toEqual([])
   const viewer = principal(PERSON)?.capabilities ?? []
   expect(viewer.length).toBeGreaterThan(0)
-  expect(viewer.filter((capability) => !capability.endsWith('.read'))).toEqual([])
+  expect(viewer.filter((capability) => !capability.endsWith('.read') && capability !== 'me.*')).toEqual([])
 })
 
 test('claims are where the configuration says: by name, within objects, as lists or as words', () => {
@@ -31,7 +35,7 @@ test('claims are where the configuration says: by name, within objects, as lists
   const said = {
     sub: 'auth0|1',
     'https://soma.example/tenant': 'acme',
-    resource_access: { soma: { roles: ['soma-admin'] } },
+    resource_access: { soma: { roles: ['soma-owner'] } },
     scope: 'openid tool.git.read',
   }
   expect(principal(said, { claims })).toMatchObject({ id: 'user:auth0|1', tenant: 'acme', capabilities: ['*', 'openid', 'tool.git.read'] })

@@ -98,7 +98,7 @@ export async function openRevocations({ sql, broadcast }: { sql: Sql; broadcast:
        from tokens.revocations where ($1::timestamptz is null and until > now()) or changed_at > $1::timestamptz - ${OVERLAP} order by changed_at`,
       [newest ?? null],
     )
-    const { rows } = await sql.pool.query<Row>(reading)
+    const { rows } = await sql.platform.query<Row>(reading)
     for (const { tenant, kind, value, issuedBefore, until } of rows) held.set(keyOf(tenant, kind, value), { issuedBefore, until })
     newest = rows.at(-1)?.changedAt ?? newest
     readAt = began
@@ -123,7 +123,7 @@ export async function openRevocations({ sql, broadcast }: { sql: Sql; broadcast:
     if (performance.now() - tidiedAt < TIDY_EVERY_MILLISECONDS) return
     tidiedAt = performance.now()
     // A while after they ended, so that every process has seen those that were lifted.
-    await sql.pool.query("delete from tokens.revocations where until < now() - interval '1 hour'").catch(() => undefined)
+    await sql.platform.query("delete from tokens.revocations where until < now() - interval '1 hour'").catch(() => undefined)
   }
 
   async function assertKnown(): Promise<void> {
@@ -145,7 +145,7 @@ export async function openRevocations({ sql, broadcast }: { sql: Sql; broadcast:
   }
 
   async function change(statement: string, values: unknown[]): Promise<void> {
-    await sql.pool.query(statement, values)
+    await sql.platform.query(statement, values)
     await Promise.all([readNow(), Promise.race([broadcast.publish(CHANNEL, {}), pass(LOOK_EVERY_MILLISECONDS)]).catch(() => undefined)])
   }
 

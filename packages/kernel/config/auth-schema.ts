@@ -1,3 +1,4 @@
+import { defaultCapabilities } from '@soma/contracts/roles'
 import { TenantId } from '@soma/contracts/tenant'
 import { z } from 'zod'
 import { url } from './fields.ts'
@@ -13,17 +14,34 @@ const Claims = z.strictObject({
 })
 
 /** Names that no other use of an issuer gives a meaning to by accident. */
-const DEFAULT_ROLES: Readonly<Record<string, string[]>> = {
-  'soma-admin': ['*'],
-  'soma-operator': [
-    ...['project.*', 'capsule.*', 'run.*', 'deliverable.*', 'tool.*', 'model.*', 'memory.*', 'approval.*', 'kill.*', 'me.*', 'token.*'],
-    ...['status.read', 'audit.read', 'budget.read', 'constitution.read', 'policy.evaluate', 'analytics.read'],
-  ],
-  'soma-viewer': [
-    ...['project.read', 'capsule.read', 'run.read', 'tool.read', 'approval.read', 'me.read'],
-    ...['status.read', 'audit.read', 'budget.read', 'constitution.read', 'analytics.read'],
-  ],
+const ROLES_OF_ISSUER: Readonly<Record<string, string[]>> = {
+  'soma-owner': defaultCapabilities('owner'),
+  'soma-admin': defaultCapabilities('administrator'),
+  'soma-developer': defaultCapabilities('developer'),
+  'soma-operator': defaultCapabilities('operator'),
+  'soma-auditor': defaultCapabilities('auditor'),
+  'soma-viewer': defaultCapabilities('viewer'),
 }
+
+/** Of people who sign in here, when no issuer is named. */
+const Accounts = z.strictObject({
+  minPasswordLength: z.number().int().min(8).max(128).default(12).describe('Characters of a password at the least.'),
+  sessionDays: z
+    .number()
+    .int()
+    .min(1)
+    .max(30)
+    .default(7)
+    .describe('Days after which a session that is not used ends. After 30 days each one does.'),
+  tokenSeconds: z
+    .number()
+    .int()
+    .min(60)
+    .max(3600)
+    .default(300)
+    .describe('How long an access token of a session is valid; a new one is got by itself.'),
+  invitationHours: z.number().int().min(1).max(720).default(72).describe('How long the link of an invitation works.'),
+})
 
 /** Who may speak to the platform: its own tokens always, and those of one issuer of OpenID Connect. */
 export const Auth = z
@@ -39,7 +57,7 @@ export const Auth = z
     claims: Claims.prefault({}),
     roles: z
       .record(z.string(), z.array(z.string().min(1)))
-      .default(DEFAULT_ROLES)
+      .default(ROLES_OF_ISSUER)
       .describe('Capabilities of each role that a token may name. A role that is not here gives none.'),
     defaultTenant: TenantId.optional().describe('Tenant of tokens that name none. Without it they are refused.'),
     mfa: z
@@ -48,6 +66,7 @@ export const Auth = z
         acr: z.array(z.string().min(1)).default([]).describe('Authentication levels (acr) that stand for a second factor.'),
       })
       .prefault({}),
+    accounts: Accounts.prefault({}),
     tokenTtlSeconds: z.number().int().min(60).max(86_400).default(3600).describe('How long a token of the platform is valid.'),
   })
   .refine(({ issuer, jwksUrl }) => issuer !== undefined || jwksUrl === undefined, {

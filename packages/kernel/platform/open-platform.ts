@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import type { Adapter } from '@soma/contracts/operation'
-import { verifyApiKey } from '../auth/api-keys.ts'
 import { createAuthenticate } from '../auth/authenticate.ts'
+import { verifyApiKey } from '../auth/verify-api-key.ts'
 import type { Config } from '../config/schema.ts'
 import { POLICY_BUNDLE } from '../gate/gate.ts'
 import { createIdempotencyStore } from '../http/idempotency.ts'
@@ -89,7 +89,7 @@ async function open({ config, services: all, adapters, logger, version }: OpenPl
   })
 
   const authenticate = createAuthenticate({
-    apiKey: (key) => verifyApiKey(needs.sql, key),
+    apiKey: (key) => verifyApiKey({ sql: needs.sql, revocations: needs.tokens.revocations }, key),
     token: async (token) => (await needs.tokens.verify(token)).principal,
   })
   const stoppers: { name: string; stop: () => Promise<void> }[] = []
