@@ -132,17 +132,19 @@ export async function endSessions(
   tenant: string,
   which: { id: string } | { userId: string; except?: string },
 ): Promise<number> {
-  const query = async (text: string, values: unknown[]) => (await sql.tenant(tenant).query(text, values)).rows
-  const rows =
-    'id' in which
-      ? await query('select id from identity.sessions where id = $1', [which.id])
-      : await query('select id from identity.sessions where user_id = $1 and id is distinct from $2', [which.userId, which.except ?? null])
-  const ids = rows.map(({ id }) => id as string)
+  const ids = 'id' in which ? [which.id] : await sessionIdsOf(sql, tenant, which.userId, which.except)
   const until = new Date(Date.now() + LONGEST_TOKEN_SECONDS * 1000)
   // Its tokens first: should we end in between, a session is left that can be ended again, and no token outlives it.
   await Promise.all(ids.map((id) => revocations.revoke({ tenant, kind: 'session', value: id, until })))
-  await query('delete from identity.sessions where id = any($1)', [ids])
-  return ids.length
+  const { rowCount } = await sql.tenant(tenant).query('delete from identity.sessions where id = any($1)', [ids])
+  return rowCount ?? 0
+}
+
+async function sessionIdsOf(sql: Sql, tenant: string, userId: string, except: string | undefined): Promise<string[]> {
+  const { rows } = await sql
+    .tenant(tenant)
+    .query('select id from identity.sessions where user_id = $1 and id is distinct from $2', [userId, except ?? null])
+  return rows.map(({ id }) => id)
 }
 
 function asSession(row: object): Session {
