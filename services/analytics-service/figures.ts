@@ -84,13 +84,14 @@ export interface Figures {
 }
 
 export function createFigures({ sql, analytics }: { sql: Sql; analytics: Analytics }): Figures {
-  /** Every question is bound to a tenant here; a statement says where with `{tenant:String}`. */
+  /** Every question is bound to a tenant here. A statement also says where, with `{tenant:String}`, for what it has to read. */
   async function ask<Row>(tenant: string, statement: string, parameters: Record<string, unknown>): Promise<Row[]> {
     const { rows } = await sql.platform.query<{ generation: string }>('select generation from analytics.progress')
     const generation = rows[0]?.generation
     if (!generation) throw unavailable('They were not gathered yet.')
     try {
-      return await analytics.query<Row>(statement, { ...parameters, tenant, facts: tableOf(generation) })
+      const facts = tableOf(generation)
+      return await analytics.queryWithin<Row>({ tenant, table: facts }, statement, { ...parameters, tenant, facts })
     } catch (error) {
       const isOurMistake = SomaError.is(error, 'invalid_input') && error.details.type !== 'UNKNOWN_TABLE'
       throw isOurMistake ? error : unavailable('The analytics store does not answer.', error)

@@ -1,5 +1,6 @@
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
 import { SomaError } from '@soma/contracts/errors'
+import { requireTenant } from '@soma/contracts/requirements'
 import { type Analytics, MAX_INSERT_ROWS } from './port.ts'
 
 /** What makes every driver read and write the same. Set once per connection. */
@@ -29,13 +30,21 @@ const FULL_DISK = /NOT_ENOUGH_SPACE|No space left on device|Disk quota exceeded/
 
 /** The analytics port on a client of ClickHouse, whatever it is connected to. It has `JSON_HANDLING` and `SESSION_SETTINGS`. */
 export function analyticsOn(client: ClickHouseClient): Analytics {
+  async function query<Row>(sql: string, parameters?: Record<string, unknown>): Promise<Row[]> {
+    const result = await explained(client.query({ query: sql, query_params: bound(parameters), format: 'JSONEachRow' }))
+    return result.json<Row>()
+  }
+
   return {
     command: async (sql, parameters) => {
       await explained(client.command({ query: sql, query_params: bound(parameters) }))
     },
-    query: async <Row>(sql: string, parameters?: Record<string, unknown>) => {
-      const result = await explained(client.query({ query: sql, query_params: bound(parameters), format: 'JSONEachRow' }))
-      return result.json<Row>()
+    query,
+    queryWithin: async ({ tenant, table }, sql, parameters) => {
+      requireTenant(tenant)
+      requireTable(table)
+      // In the statement and not beside it, as chDB puts the latter on the connection that all statements share.
+      return query(`${sql}\nsettings additional_table_filters = {'${table}': 'tenant = \\'${tenant}\\''}`, parameters)
     },
     insert: async (table, rows) => {
       requireTable(table)
@@ -43,10 +52,7 @@ export function analyticsOn(client: ClickHouseClient): Analytics {
       if (rows.length === 0) return
       await explained(client.insert({ table, values: rows, format: 'JSONEachRow' }))
     },
-    version: async () => {
-      const result = await explained(client.query({ query: 'select version() as version', format: 'JSONEachRow' }))
-      return (await result.json<{ version: string }>())[0]?.version ?? ''
-    },
+    version: async () => (await query<{ version: string }>('select version() as version'))[0]?.version ?? '',
     close: () => client.close(),
   }
 }

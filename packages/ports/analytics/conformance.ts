@@ -110,6 +110,39 @@ export function analyticsConformance(driver: string, open: () => Promise<Analyti
       )
     })
 
+    test('a statement of a tenant sees its own rows and no others, also when it forgets its tenant', async () => {
+      const owned = `owned_${database}`
+      await analytics.command(`create table ${owned} (tenant String, id UInt32) engine = ReplacingMergeTree order by (tenant, id)`)
+      await analytics.insert(owned, [
+        { tenant: 'acme', id: 1 },
+        { tenant: 'globex', id: 1 },
+        { tenant: 'globex', id: 2 },
+      ])
+      const seenBy = (tenant: string, sql: string) => analytics.queryWithin<object>({ tenant, table: owned }, sql, { owned })
+      for (const forgetful of [
+        `select tenant from ${owned}`,
+        'select tenant from {owned:Identifier} final',
+        `select tenant from (select * from ${owned} final) where id < 10 order by id`,
+        `with all as (select * from {owned:Identifier}) select one.tenant as tenant from all as one join ${owned} as other on one.id = other.id`,
+        `select tenant from ${owned} where id in (select id from {owned:Identifier} where tenant = 'globex' or true) or 1 = 1`,
+      ]) {
+        expect(await seenBy('acme', forgetful)).toEqual([{ tenant: 'acme' }])
+        expect(await seenBy('globex', forgetful)).toEqual([{ tenant: 'globex' }, { tenant: 'globex' }])
+        expect(await seenBy('nobody', forgetful)).toEqual([])
+      }
+      expect(await seenBy('acme', `select tenant from ${owned} where tenant = 'globex'`)).toEqual([])
+      const both = await Promise.all(
+        Array.from({ length: 20 }, (_, turn) => seenBy(turn % 2 ? 'acme' : 'globex', `select toUInt32(count()) as rows from ${owned}`)),
+      )
+      expect(both).toEqual(both.map((_, turn) => [{ rows: turn % 2 ? 1 : 2 }]))
+      expect(await analytics.query(`select toUInt32(count()) as rows from ${owned}`)).toEqual([{ rows: 3 }])
+      await analytics.command(`drop table ${owned}`)
+    })
+
+    test.each(["acme' or 1 = 1", 'acme\\', '', 'Acme'])('%j is refused as a tenant', async (tenant) => {
+      await expect(analytics.queryWithin({ tenant, table }, `select * from ${table}`)).rejects.toMatchObject({ code: 'invalid_input' })
+    })
+
     test('many questions at once each get their own answer', async () => {
       const answers = await Promise.all(
         Array.from({ length: 40 }, (_, number) => analytics.query<{ number: number }>('select {number:UInt32} as number', { number })),

@@ -12,6 +12,7 @@ function openings(failFirst = 0) {
     return {
       command: async () => undefined,
       query: async () => [],
+      queryWithin: async () => [],
       insert: async () => undefined,
       version: async () => '26.1',
       close: async () => {

@@ -21,6 +21,7 @@ export function openAnalyticsLazily(open: () => Promise<Analytics>): Analytics {
   return {
     command: async (sql, parameters) => (await use()).command(sql, parameters),
     query: async <Row>(sql: string, parameters?: Record<string, unknown>) => (await use()).query<Row>(sql, parameters),
+    queryWithin: async (owner, sql, parameters) => (await use()).queryWithin(owner, sql, parameters),
     insert: async (table, rows) => (await use()).insert(table, rows),
     version: async () => (await use()).version(),
     async close() {

@@ -17,6 +17,11 @@ export interface Analytics {
   /** One statement that gives rows back, without a FORMAT clause. All rows are held in memory. */
   query<Row>(sql: string, parameters?: Record<string, unknown>): Promise<Row[]>
   /**
+   * As `query`, for one tenant: of the table the statement sees the rows whose column `tenant` holds the tenant's name and no others, also
+   * where it forgets to ask for them, and however often it names the table. It has no SETTINGS clause of its own.
+   */
+  queryWithin<Row>(owner: { tenant: string; table: string }, sql: string, parameters?: Record<string, unknown>): Promise<Row[]>
+  /**
    * One batch of up to `MAX_INSERT_ROWS`, all or nothing: a row that does not fit, or has a column that the table lacks, keeps out
    * the whole batch. A batch that goes to several partitions may be cut by a crash at their border. Columns left out get their default.
    * @param table `name` or `database.name`, of letters, digits and `_`

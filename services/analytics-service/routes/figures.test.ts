@@ -17,8 +17,7 @@ beforeAll(async () => {
   const { sql, journal, close: closeJournal } = await openTestJournal()
   const analytics: Analytics = {
     ...store,
-    query: <Row>(text: string, parameters?: Record<string, unknown>) =>
-      isDown ? Promise.reject(new Error('gone')) : store.query<Row>(text, parameters),
+    queryWithin: (owner, text, parameters) => (isDown ? Promise.reject(new Error('gone')) : store.queryWithin(owner, text, parameters)),
   }
   await writeWorkingDay(journal, 'acme')
   const observe = createProjectMetrics({ journal, metrics: createMetrics({ processMetrics: false }) })
