@@ -1,6 +1,6 @@
 import { contentDigest, entryHash, GENESIS, type JournalEntry, sha256 } from '@soma/contracts/journal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { EVERY_TENANT, type Journal, StoredEntry } from './port.ts'
+import { EVERY_TENANT, type Journal, type StoredEntry } from './port.ts'
 
 /** What every journal promises. `openSecond` opens another process's view of the same journal. */
 export function journalConformance(
