@@ -427,6 +427,25 @@ export function workflowsConformance(driver: string, open: () => Promise<Workflo
       expect(await engine.list({ tenant: 'globex', workflow: 'listed' })).toEqual([])
     })
 
+    test('a tenant neither sees nor touches a run of another, and has its own under the same id', async () => {
+      const { engine, runId } = await runOnce(promised.parked, {})
+      const theirs = { tenant: 'globex', runId }
+      const gone = { code: 'not_found' }
+      expect(await engine.describe(theirs)).toBeUndefined()
+      await expect(engine.query(theirs)).rejects.toMatchObject(gone)
+      await expect(engine.history(theirs)).rejects.toMatchObject(gone)
+      await expect(engine.replay(theirs)).rejects.toMatchObject(gone)
+      await expect(engine.signal({ ...theirs, name: 'on', payload: 'forged' })).rejects.toMatchObject(gone)
+      await expect(engine.cancel(theirs)).rejects.toMatchObject(gone)
+      await expect(engine.result(theirs)).rejects.toMatchObject(gone)
+      await engine.startRun({ ...theirs, workflow: 'parked', input: {} })
+      await engine.signal({ ...theirs, name: 'on', payload: 'theirs' })
+      expect(await engine.result(theirs)).toBe('theirs')
+      expect(await engine.describe({ tenant, runId })).toMatchObject({ tenant, status: 'running' })
+      await engine.signal({ tenant, runId, name: 'on', payload: 'ours' })
+      expect(await engine.result({ tenant, runId })).toBe('ours')
+    })
+
     test(`${runsAtOnce} runs at once end as each should`, async () => {
       const { engine } = await start([addUp], { double })
       const ids = Array.from({ length: runsAtOnce }, () => newId('many'))
