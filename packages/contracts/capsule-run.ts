@@ -20,6 +20,8 @@ export interface CapsuleRunInput {
   approvals?: string[]
   /** The step that runs this capsule, of a capsule within a capsule. */
   parent?: { run: string; step: string }
+  /** The capsules around this one, outermost first, as name@version. */
+  callers?: string[]
   /** Operation patterns of every capsule around this one, each of which must also allow a call. */
   limits?: string[][]
 }
@@ -37,6 +39,8 @@ export interface CallContext {
   step: string
   /** name@version */
   capsule: string
+  /** The capsules around it, outermost first. */
+  callers?: string[]
   project?: string
   deliverable?: string
   labels: string[]

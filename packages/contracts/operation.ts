@@ -16,7 +16,7 @@ export interface OperationContext<Client> {
   tenant: string
   /** Idempotency key: run + step. Two calls with one key are one call. */
   key: string
-  /** Aborts on time-out and cancellation. A kill switch stops the next action, not the one under way. */
+  /** Aborts on time-out and cancellation, and by a kill switch when the operation may be ended in its midst. */
   signal: AbortSignal
   /** A folder of the run's own; file operations stay inside it. Absolute path. */
   workspace: string
@@ -58,6 +58,11 @@ export interface Operation<Input = unknown, Output = unknown, Client = unknown> 
   reversedBy?: string
   /** Seconds before the call is aborted. Default 60. */
   timeoutSeconds?: number
+  /**
+   * True when a kill switch may end the call in its midst: it heeds `signal`, leaves nothing half done, and its idempotency says afterwards
+   * whether it happened. What only reads always may.
+   */
+  canBeEnded?: true
   /** Facts about the target that rules can test: path, host, repository. No secrets. */
   resource?(input: Input): Record<string, unknown>
   /** True when what comes back was written outside the platform and must be carried as untrusted data. */

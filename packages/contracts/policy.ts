@@ -25,6 +25,8 @@ export const PolicyInput = z.object({
     deliverable: z.string().optional(),
     persona: z.string().optional(),
     capsule: z.string().optional(),
+    /** The capsules that the capsule was called by, outermost first. */
+    callers: z.array(z.string()).optional(),
     /** Labels of the data that led to the action, e.g. `untrusted`. */
     labels: z.array(z.string()).default([]),
     /** Ids of approvals already given for exactly this action. */

@@ -1540,6 +1540,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/kill-switches/drills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pull a switch for show: how soon every process sees it, and which actions under way it would have met. Stops nothing. */
+        post: operations["http.kill.drill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/kill-switches/{id}/lift": {
         parameters: {
             query?: never;
@@ -4715,6 +4732,7 @@ export interface operations {
                         deliverable?: string;
                         persona?: string;
                         capsule?: string;
+                        callers?: string[];
                         /** @default [] */
                         labels?: string[];
                         /** @default [] */
@@ -7756,6 +7774,77 @@ export interface operations {
                         at: string;
                         liftedAt?: string;
                         liftedBy?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.kill.drill": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    scope: "everything" | "tenant" | "project" | "run" | "capsule" | "persona" | "tool";
+                    /** @default * */
+                    target?: string;
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        /** @enum {string} */
+                        scope: "everything" | "tenant" | "project" | "run" | "capsule" | "persona" | "tool";
+                        target: string;
+                        reason: string;
+                        by: string;
+                        at: string;
+                        processes: {
+                            /** @description Machine and process id */
+                            name: string;
+                            /** @description From the pulling until the process had seen it and said so; none: it did not */
+                            milliseconds?: number;
+                        }[];
+                        /** @description Of the processes that saw it */
+                        slowestMilliseconds: number;
+                        /** @description Whether every process saw it */
+                        isComplete: boolean;
+                        /** @description Actions under way that would have been ended, and begun again after the lifting */
+                        ended: {
+                            operation: string;
+                            key: string;
+                            run?: string;
+                            canBeEnded: boolean;
+                        }[];
+                        /** @description Actions under way that would have come to their end first */
+                        finished: {
+                            operation: string;
+                            key: string;
+                            run?: string;
+                            canBeEnded: boolean;
+                        }[];
+                        /** @description Actions under way in other tenants that it would have met */
+                        elsewhere: number;
                     };
                 };
             };

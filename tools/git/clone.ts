@@ -52,6 +52,7 @@ export const clone = operation({
   idempotency: { kind: 'marker', find: findClone },
   reversedBy: 'files.delete',
   timeoutSeconds: 900,
+  canBeEnded: true,
   resource: ({ source, folder }) => ({
     kind: 'repository',
     source,

@@ -15,6 +15,7 @@ import canonicalize from 'canonicalize'
  * | `action.failed` | an attempt ended with an error; another may follow |
  * | `action.refused` | the gate or the budget said no; another may follow, after an approval or with more budget |
  * | `action.held` | a kill switch stopped it; it goes on when that is lifted |
+ * | `action.interrupted` | a kill switch ended the call under way; whether it happened is settled when that is lifted |
  */
 export interface ActionRecord {
   /** What happened before, if anything. */
@@ -25,7 +26,13 @@ export interface ActionRecord {
   append(kind: ActionEntryKind, payload: unknown, together?: readonly AppendRequest[]): Promise<void>
 }
 
-export type ActionEntryKind = 'action.intended' | 'action.completed' | 'action.failed' | 'action.refused' | 'action.held'
+export type ActionEntryKind =
+  | 'action.intended'
+  | 'action.completed'
+  | 'action.failed'
+  | 'action.refused'
+  | 'action.held'
+  | 'action.interrupted'
 
 export interface CompletedPayload {
   operation: string
@@ -37,6 +44,8 @@ export interface CompletedPayload {
   milliseconds: number
   /** True when a look at the world, not our own call, told that it had happened. */
   found?: boolean
+  /** The kill switch that was pulled while the call was under way and could not end it. */
+  afterKillSwitch?: string
 }
 
 /** Opens the record of a key. A new one is not looked up: the first append is refused if there is one already. */
@@ -54,12 +63,14 @@ export async function openActionRecord(journal: Journal, tenant: string, key: st
   }
 }
 
-/** A failed attempt whose error says that nothing happened decides the intent before it; any other leaves it open. */
+const ATTEMPT_ENDS: ReadonlySet<string> = new Set<ActionEntryKind>(['action.failed', 'action.interrupted'])
+
+/** An attempt that ended, and says that nothing happened, decides the intent before it; any other leaves it open. */
 function undecidedIntent(entries: readonly JournalEntry[]): JournalEntry | undefined {
   const place = entries.findLastIndex((entry) => entry.kind === 'action.intended')
   const isDecided = entries
     .slice(place + 1)
-    .some((entry) => entry.kind === 'action.failed' && (entry.payload as { happened?: boolean }).happened === false)
+    .some(({ kind, payload }) => ATTEMPT_ENDS.has(kind) && (payload as { happened?: boolean }).happened === false)
   return isDecided ? undefined : entries[place]
 }
 

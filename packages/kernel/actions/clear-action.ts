@@ -5,6 +5,7 @@ import type { AppendRequest } from '@soma/ports/journal/port'
 import type { Approval } from '../approvals/approval.ts'
 import type { Approvals, AskedApproval } from '../approvals/approvals.ts'
 import { type Gate, killSubject } from '../gate/gate.ts'
+import { killedBy } from '../kill/kill-switch.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { ActionRecord } from './action-record.ts'
 import { assertWanted } from './deadline.ts'
@@ -117,6 +118,7 @@ async function wasHeld({ request, action, record }: ActionInQuestion, kill: Kill
   const subject = killSubject({ principal: request.principal, action, context: request.context })
   let held = kill.stopping(subject)
   if (!held) return false
+  if (request.whenKilled === 'refuse') throw await refuse(request, record, killedBy(held))
   for (; held; held = kill.stopping(subject)) {
     await record.append('action.held', { operation: request.operation, killSwitch: held.id, reason: held.reason })
     request.onProgress?.(`held by kill switch: ${held.reason}`)

@@ -143,7 +143,7 @@ test('marker: after a crash what was made is found and not made again', async ()
   await crashAfterEffect(request)
   const calls = world.vendor.calls.length
   expect(await again(request)).toMatchObject({ output: { made: 'x' } })
-  expect(world.vendor.calls.slice(calls)).toEqual(['demo.marker find'])
+  expect(world.vendor.calls.slice(calls)).toEqual(['find'])
   expect(madeBy(request)).toBe(1)
   expect((await record(request)).at(-1)?.payload).toMatchObject({ found: true })
 })
@@ -388,6 +388,110 @@ test('a held action ends when its caller gives it up', async () => {
   await expect(held).rejects.toMatchObject({ code: 'cancelled' })
   expect(madeBy(request)).toBe(0)
   await world.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+})
+
+/** Lets the vendor hang in its calls until it is told to go on, or the signal that it heeds aborts. */
+function hang(): { isReached: () => boolean; goOn: () => void } {
+  let isReached = false
+  let goOn = () => {}
+  const released = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  world.vendor.before = (signal) => {
+    isReached = true
+    return Promise.race([released, new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))])
+  }
+  return { isReached: () => isReached, goOn }
+}
+
+const pullOn = (run: string) => world.kill.pull({ tenant: 'acme', scope: 'run', target: run, reason: 'wait', by: 'user:ada' })
+
+test.each([
+  ['demo.read', ['action.interrupted', 'action.held', 'action.completed'], ['demo.read', 'demo.read']],
+  [
+    'demo.endable',
+    ['action.intended', 'action.interrupted', 'action.held', 'action.intended', 'action.completed'],
+    ['demo.endable', 'find', 'demo.endable'],
+  ],
+])('a call of %s that is under way is ended by a kill switch, and made again when that is lifted', async (operation, expected, calls) => {
+  const request = call(operation, { context: { run: `r-under-way-${operation}` } })
+  const before = world.vendor.calls.length
+  const { isReached } = hang()
+  const performing = perform(request)
+  await expect.poll(isReached).toBe(true)
+  const { id } = await pullOn(request.context.run as string)
+  await expect.poll(() => kinds(request)).toContain('action.held')
+  expect(madeBy(request)).toBe(0)
+  world.vendor.before = async () => undefined
+  await world.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+  expect(await performing).toMatchObject({ output: { made: 'x' } })
+  expect(madeBy(request)).toBe(1)
+  expect(await kinds(request)).toEqual(expected)
+  expect((await record(request)).find(({ kind }) => kind === 'action.interrupted')?.payload).toMatchObject({
+    killSwitch: id,
+    reason: 'wait',
+  })
+  expect(world.vendor.calls.slice(before)).toEqual(calls)
+})
+
+test('a call that can not be ended comes to its end, and the record says that it was after the switch', async () => {
+  const request = call('demo.none', { context: { run: 'r-to-its-end' } })
+  const { isReached, goOn } = hang()
+  const performing = perform(request)
+  await expect.poll(isReached).toBe(true)
+  const { id } = await pullOn('r-to-its-end')
+  goOn()
+  await performing
+  expect((await record(request)).at(-1)).toMatchObject({ kind: 'action.completed', payload: { afterKillSwitch: id } })
+  await world.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+})
+
+test('who does not want to wait is refused, before the call and in its midst, and may ask again', async () => {
+  const request = call('demo.read', { context: { run: 'r-refused' }, whenKilled: 'refuse' })
+  const { isReached } = hang()
+  const performing = perform(request)
+  await expect.poll(isReached).toBe(true)
+  const { id } = await pullOn('r-refused')
+  await expect(performing).rejects.toMatchObject({ code: 'killed', details: { killSwitch: id } })
+  await expect(again(request)).rejects.toMatchObject({ code: 'killed', details: { killSwitch: id } })
+  expect(await kinds(request)).toEqual(['action.interrupted', 'action.refused'])
+  world.vendor.before = async () => undefined
+  await world.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+  expect(await again(request)).toMatchObject({ output: { made: 'x' } })
+})
+
+test('a switch that is pulled between the gate and the call keeps the call from beginning', async () => {
+  const request = call('demo.none', { context: { run: 'r-between' }, budgets: ['between'] })
+  await world.budgets.open('acme', 'between', { calls: 5 })
+  const reserve = world.budgets.reserve
+  let id = ''
+  world.budgets.reserve = async (reservation) => {
+    await reserve(reservation)
+    world.budgets.reserve = reserve
+    id = (await pullOn('r-between')).id
+  }
+  const performing = perform(request)
+  await expect.poll(() => kinds(request)).toEqual(['action.held'])
+  expect(madeBy(request)).toBe(0)
+  await world.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
+  await performing
+  expect(madeBy(request)).toBe(1)
+  expect((await world.budgets.state('acme', 'between'))?.spent).toMatchObject({ calls: 1 })
+})
+
+test('a drill says which calls under way it would have met, and lets them be', async () => {
+  const [read, write] = [call('demo.read', { context: { run: 'r-drill' } }), call('demo.none', { context: { run: 'r-drill.child' } })]
+  const { isReached, goOn } = hang()
+  const performing = [perform(read), perform(write)]
+  await expect.poll(isReached).toBe(true)
+  await expect.poll(() => kinds(write)).toEqual(['action.intended'])
+  const report = await world.kill.drill({ tenant: 'acme', scope: 'run', target: 'r-drill', reason: 'practice', by: 'user:ada' })
+  expect(report.ended).toEqual([{ operation: 'demo.read', key: read.key, run: 'r-drill', canBeEnded: true }])
+  expect(report.finished).toEqual([{ operation: 'demo.none', key: write.key, run: 'r-drill.child', canBeEnded: false }])
+  goOn()
+  await Promise.all(performing)
+  expect((await record(write)).at(-1)?.payload).not.toHaveProperty('afterKillSwitch')
+  expect(await kinds(read)).toEqual(['action.completed'])
 })
 
 // Budgets, time and labels.

@@ -10,8 +10,10 @@ import type { Approvals } from '../approvals/approvals.ts'
 import { APPROVAL_STREAMS } from '../approvals/follow-approvals.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Egress } from '../egress/egress.ts'
-import type { Gate } from '../gate/gate.ts'
+import { type Gate, killSubject } from '../gate/gate.ts'
+import type { KillSwitch } from '../kill/kill-switch.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
+import type { RunningCall } from '../kill/running-actions.ts'
 import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord, type RecordedCall } from './action-record.ts'
 import { type ActionInQuestion, type Clearance, clearAction, clearRepetition, refuse } from './clear-action.ts'
 import { assertWanted, saysNothingHappened, withinLimits } from './deadline.ts'
@@ -44,6 +46,8 @@ export interface ActionRequest {
   signal: AbortSignal
   /** For the call itself, instead of what the operation declares. */
   timeoutSeconds?: number
+  /** What a kill switch does to the action: have it wait until the switch is lifted, or be refused. Default `hold`. */
+  whenKilled?: 'hold' | 'refuse'
   onProgress?(message: string, fraction?: number): void
 }
 
@@ -71,12 +75,13 @@ export type PerformAction = (request: ActionRequest) => Promise<ActionOutcome>
  * The one road of every action:
  * input checked → held while a kill switch covers it → gate → budget reserved → intent on disk (unless it only reads) → the call →
  * outcome on disk and budget settled. After a crash an intent without outcome is settled by the operation's own declaration, never by a blind
- * second call.
+ * second call. A kill switch that is pulled meanwhile ends the call, if that can be, and it is made again when the switch is lifted; else
+ * the record says that it came to its end after the switch.
  * @throws `invalid_input`, `unknown_tool`, `conflict`, `forbidden`, `policy_denied`, `approval_required` (details.approval),
- *   `budget_exceeded`, `effect_undecided`, `tool_timeout`, `cancelled`, and what the operation throws
+ *   `budget_exceeded`, `effect_undecided`, `tool_timeout`, `cancelled`, `killed` when it is to be refused, and what the operation throws
  */
 export function createActions(parts: ActionParts): PerformAction {
-  const { operations, budgets, journal } = parts
+  const { operations, budgets, journal, kill } = parts
 
   const underWay = new Map<string, { request: ActionRequest; outcome: Promise<ActionOutcome> }>()
 
@@ -97,6 +102,8 @@ export function createActions(parts: ActionParts): PerformAction {
     try {
       return await walkTheRoad(request)
     } catch (error) {
+      // The call was ended in its midst. It is looked at again like one that a crash interrupted, and held while the switch holds.
+      if (SomaError.is(error, 'killed') && request.whenKilled !== 'refuse') return claimAndPerform({ ...request, mayExist: true })
       if (!SomaError.is(error, 'stream_conflict')) throw error
       // Another action was faster to use the approval: now that is seen, and it is asked anew.
       const lostApproval = String(error.details.stream).startsWith(APPROVAL_STREAMS)
@@ -136,10 +143,26 @@ export function createActions(parts: ActionParts): PerformAction {
     }
   }
 
-  async function perform(
+  /** @throws `killed` when a switch keeps the call from beginning, or ends it in its midst */
+  async function perform(question: ActionInQuestion, found: FoundOperation, clearance: Clearance): Promise<ActionOutcome> {
+    const { request, action } = question
+    const { name, idempotency, canBeEnded } = found.operation
+    const subject = killSubject({ principal: request.principal, action, context: request.context })
+    const call = kill.begin({ subject, operation: name, key: request.key, canBeEnded: idempotency.kind === 'read' || canBeEnded === true })
+    try {
+      // One that was pulled since the gate was passed.
+      kill.assertRunning(subject)
+      return await performCall(question, found, clearance, call)
+    } finally {
+      call.end()
+    }
+  }
+
+  async function performCall(
     question: ActionInQuestion,
     { operation, adapter }: FoundOperation,
     { decision, use }: Clearance,
+    call: RunningCall,
   ): Promise<ActionOutcome> {
     const { request, action, record } = question
     const input = action.arguments
@@ -147,7 +170,7 @@ export function createActions(parts: ActionParts): PerformAction {
     const limits = {
       operation: operation.name,
       seconds: request.timeoutSeconds ?? operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
-      signal: request.signal,
+      signal: AbortSignal.any([request.signal, call.signal]),
     }
     const client = await operations.clientOf(adapter)
     const startedAt = performance.now()
@@ -159,9 +182,20 @@ export function createActions(parts: ActionParts): PerformAction {
       await budgets.settle({ tenant: request.principal.tenant, key: request.key, actual: spent })
       return { spent, milliseconds }
     }
+    /** What came to its end although a switch was pulled meanwhile. */
+    const stopped = () => (call.stoppedBy() ? { afterKillSwitch: call.stoppedBy()?.id } : {})
     const complete = async (output: unknown, how: { found?: true }): Promise<ActionOutcome> => {
       const labels = [...new Set([...(request.context.labels ?? []), ...(operation.untrustedOutput ? ['untrusted'] : [])])]
-      const payload: CompletedPayload = { operation: operation.name, input, output, labels, decision, ...(await settle()), ...how }
+      const payload: CompletedPayload = {
+        operation: operation.name,
+        input,
+        output,
+        labels,
+        decision,
+        ...(await settle()),
+        ...how,
+        ...stopped(),
+      }
       await record.append('action.completed', payload)
       return outcomeOf(payload)
     }
@@ -187,13 +221,13 @@ export function createActions(parts: ActionParts): PerformAction {
       const told = error as SomaError
       const { spent } = await settle()
       const isWithoutEffect = !changesTheWorld || saysNothingHappened(told)
-      await record.append('action.failed', {
-        operation: operation.name,
-        input,
-        error: errorOf(told),
-        spent,
-        ...(isWithoutEffect ? { happened: false } : {}),
-      })
+      const payload = { operation: operation.name, input, spent, ...(isWithoutEffect ? { happened: false } : {}) }
+      if (call.signal.aborted) {
+        const { id: killSwitch, reason } = call.stoppedBy() as KillSwitch
+        await record.append('action.interrupted', { ...payload, killSwitch, reason })
+        throw call.signal.reason
+      }
+      await record.append('action.failed', { ...payload, error: errorOf(told), ...stopped() })
       throw told
     }
     return complete(output, {})

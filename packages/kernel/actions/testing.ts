@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
-import { adapter, type Operation, operation } from '@soma/contracts/operation'
+import { adapter, type Operation, type OperationContext, operation } from '@soma/contracts/operation'
 import { openFileSystemObjects } from '@soma/ports/objects/file-system'
 import { z } from 'zod'
 import { openApprovals } from '../approvals/approvals.ts'
@@ -53,6 +53,12 @@ export function createDemo() {
       ...more,
     })
 
+  const byKey = async (_: Input, { client, key }: OperationContext<Vendor>) => {
+    client.calls.push('find')
+    const found = client.made.find((each) => each.key === key)
+    return found && { made: found.text }
+  }
+
   const demo = adapter<Vendor>({
     name: 'demo',
     title: 'Demo',
@@ -61,16 +67,8 @@ export function createDemo() {
     health: async () => ({ ok: true, detail: '' }),
     operations: [
       write('demo.native', { idempotency: { kind: 'native' } }),
-      write('demo.marker', {
-        idempotency: {
-          kind: 'marker',
-          async find(_, { client, key }) {
-            client.calls.push('demo.marker find')
-            const found = client.made.find((each) => each.key === key)
-            return found && { made: found.text }
-          },
-        },
-      }),
+      write('demo.marker', { idempotency: { kind: 'marker', find: byKey } }),
+      write('demo.endable', { idempotency: { kind: 'marker', find: byKey }, canBeEnded: true }),
       write('demo.none', { idempotency: { kind: 'none' } }),
       write('forbidden.none', { idempotency: { kind: 'none' } }),
       write('asked.none', { idempotency: { kind: 'none' } }),

@@ -3,7 +3,8 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Action, Decision, Explanation, PolicyInput } from '@soma/contracts/policy'
 import { holds, type Principal } from '@soma/contracts/tenant'
 import type { Policy, PolicyData } from '@soma/ports/policy/port'
-import type { KillSubject, KillSwitch, KillSwitches } from '../kill/kill-switches.ts'
+import type { KillSubject, KillSwitch } from '../kill/kill-switch.ts'
+import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { DecisionLog } from './decision-log.ts'
 import type { GateRequest } from './gate-request.ts'
 import type { Limits } from './limits.ts'
@@ -152,10 +153,15 @@ export function killSubject({ principal, action, context }: GateRequest): KillSu
     tenant: principal.tenant,
     project: context.project,
     run: context.run,
-    capsule: context.capsule,
-    persona: context.persona,
+    capsules: [...(context.callers ?? []), ...(context.capsule === undefined ? [] : [context.capsule])],
+    persona: context.persona ?? personaOf(principal),
     tool: action.name.startsWith('tool.') ? action.name.slice('tool.'.length) : undefined,
   }
+}
+
+/** An agent is named after the persona that it is. */
+function personaOf({ kind, id }: Principal): string | undefined {
+  return kind === 'agent' ? id.replace(/^agent:/, '') : undefined
 }
 
 function questionOf({ principal, action, context }: GateRequest, exceeded: readonly string[]): PolicyInput {

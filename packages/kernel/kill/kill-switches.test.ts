@@ -7,7 +7,8 @@ import { openPostgres } from '@soma/ports/sql/postgres'
 import { openTestSql } from '@soma/ports/sql/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { canRefuse } from '../gate/testing.ts'
-import { type KillScope, type KillSubject, openKillSwitches } from './kill-switches.ts'
+import type { KillScope, KillSubject } from './kill-switch.ts'
+import { openKillSwitches } from './kill-switches.ts'
 
 type Opened = Awaited<ReturnType<typeof open>>
 
@@ -66,14 +67,14 @@ test('a switch acts at once where it was pulled, and soon in every other process
 
 test('the error of a stopped action says who stopped what and why, and is not to be tried again', async () => {
   const { id } = await pull('capsule', 'deploy', { reason: 'it deletes too much' })
-  expect(() => here.kill.assertRunning({ tenant: 'acme', capsule: 'deploy@1.0.0' })).toThrow(
+  expect(() => here.kill.assertRunning({ tenant: 'acme', capsules: ['deploy@1.0.0'] })).toThrow(
     expect.objectContaining({
       code: 'killed',
       message: expect.stringMatching(/capsule deploy.*user:ada.*it deletes too much/),
       details: { killSwitch: id, scope: 'capsule', retryable: false },
     }),
   )
-  here.kill.assertRunning({ tenant: 'acme', capsule: 'deployment' })
+  here.kill.assertRunning({ tenant: 'acme', capsules: ['deployment@1.0.0'] })
   await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
 })
 
@@ -83,13 +84,22 @@ const COVERED: [KillScope, string, Omit<KillSubject, 'tenant'>, boolean][] = [
   ['tool', 'git.log', { tool: 'git.push' }, false],
   ['tool', 'git', { tool: 'github.issues' }, false],
   ['tool', 'git', {}, false],
-  ['capsule', 'a', { capsule: 'a@2.0.0' }, true],
-  ['capsule', 'a@1.0.0', { capsule: 'a@2.0.0' }, false],
+  ['tool', 'git.*', { tool: 'git.log' }, true],
+  ['tool', '*.delete', { tool: 'files.delete' }, true],
+  ['tool', '*.delete', { tool: 'git.branches.delete' }, false],
+  ['tool', 'github.*.create', { tool: 'github.issues.create' }, true],
+  ['tool', 'github.issues', { tool: 'github.issues.create' }, true],
+  ['tool', 'github.issues.create', { tool: 'github.issues' }, false],
+  ['capsule', 'a', { capsules: ['a@2.0.0'] }, true],
+  ['capsule', 'a@1.0.0', { capsules: ['a@2.0.0'] }, false],
+  ['capsule', 'outer', { capsules: ['outer@1.0.0', 'inner@1.0.0'] }, true],
+  ['capsule', 'inner', { capsules: ['outer@1.0.0', 'inner@1.0.0'] }, true],
   ['run', 'r1', { run: 'r1' }, true],
   ['run', 'r1', { run: 'r1.child.2' }, true],
   ['run', 'r1', { run: 'r10' }, false],
   ['project', 'p', { project: 'p' }, true],
-  ['project', 'p', { run: 'p' }, false],
+  ['project', 'p', { run: 'p.deliverable.1' }, true],
+  ['project', 'p', { run: 'p2.deliverable' }, false],
   ['persona', 'dev', { persona: 'dev' }, true],
   ['tenant', 'ignored', {}, true],
   ['everything', '', { tool: 'git.log' }, true],
@@ -192,6 +202,61 @@ test.each([
   await mute.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
   await expect.poll(() => there.kill.stopping(subject), { timeout: 5_000 }).toBeUndefined()
   await mute.close()
+})
+
+test('a drill is seen by every process, stops nothing, and its report is in the ledger', async () => {
+  const subject = { tenant: 'acme', tool: 'drilled.write' }
+  const report = await here.kill.drill({ tenant: 'acme', scope: 'tool', target: 'drilled', reason: 'practice', by: 'user:ada' })
+  expect(report).toMatchObject({
+    scope: 'tool',
+    target: 'drilled',
+    reason: 'practice',
+    by: 'user:ada',
+    isComplete: true,
+    ended: [],
+    finished: [],
+  })
+  expect(report.processes).toHaveLength(2)
+  expect(report.slowestMilliseconds).toBe(Math.max(...report.processes.map(({ milliseconds }) => milliseconds ?? 0)))
+  expect([here, there].map(({ kill }) => kill.stopping(subject))).toEqual([undefined, undefined])
+  expect(await here.kill.list('acme', { includeLifted: true })).not.toContainEqual(expect.objectContaining({ target: 'drilled' }))
+  expect((await here.journal.read('acme', 'kill')).at(-1)).toMatchObject({ kind: 'kill.drilled', payload: report })
+})
+
+test('a drill waits for a process that no broadcast reaches, and names one that does not see it', async () => {
+  const deaf = await open(testSql, (broadcast) => ({ ...broadcast, subscribe: async () => async () => undefined }))
+  const drilled = await here.kill.drill({ tenant: 'acme', scope: 'tenant', target: '*', reason: 'practice', by: 'user:ada' })
+  expect(drilled).toMatchObject({ isComplete: true, target: '*' })
+  expect(drilled.processes).toHaveLength(3)
+  await deaf.close()
+  await testSql.platform.query("insert into kill.processes (id, name) values ('stuck', 'elsewhere:7')")
+  const report = await here.kill.drill({ tenant: 'acme', scope: 'tenant', target: '*', reason: 'practice', by: 'user:ada' })
+  expect(report.isComplete).toBe(false)
+  expect(report.processes.filter(({ milliseconds }) => milliseconds === undefined)).toEqual([{ name: 'elsewhere:7' }])
+  await testSql.platform.query("delete from kill.processes where id = 'stuck'")
+})
+
+test('a drill tells of other tenants’ actions no more than how many there are', async () => {
+  const calls = ['acme', 'globex'].map((tenant) =>
+    there.kill.begin({ subject: { tenant, run: `${tenant}-run` }, operation: 'git.log', key: `${tenant}-key`, canBeEnded: true }),
+  )
+  const report = await here.kill.drill({ tenant: 'acme', scope: 'everything', target: '', reason: 'practice', by: 'user:ada' })
+  expect(report).toMatchObject({ ended: [{ key: 'acme-key' }], finished: [], elsewhere: 1 })
+  expect(JSON.stringify(report)).not.toContain('globex')
+  expect(calls.map(({ signal }) => signal.aborted)).toEqual([false, false])
+  for (const each of calls) each.end()
+})
+
+test('a call under way in another process is ended, if it may be, and one that is over is not', async () => {
+  const begin = (key: string, canBeEnded: boolean) =>
+    there.kill.begin({ subject: { tenant: 'acme', run: 'far' }, operation: 'git.log', key, canBeEnded })
+  const [endable, other, over] = [begin('a', true), begin('b', false), begin('c', true)]
+  over.end()
+  const { id } = await pull('run', 'far')
+  await expect.poll(() => endable.signal.aborted).toBe(true)
+  expect(endable.signal.reason).toMatchObject({ code: 'killed', details: { killSwitch: id } })
+  expect([other.signal.aborted, other.stoppedBy()?.id, over.stoppedBy()]).toEqual([false, id, undefined])
+  await here.kill.lift({ tenant: 'acme', id, by: 'user:ada' })
 })
 
 test('a slow look at the database never takes a newer switch back', async () => {

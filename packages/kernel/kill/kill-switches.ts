@@ -4,54 +4,12 @@ import { SomaError } from '@soma/contracts/errors'
 import type { Broadcast } from '@soma/ports/broadcast/port'
 import type { Journal } from '@soma/ports/journal/port'
 import { statementWithin } from '@soma/ports/sql/patience'
-import type { Migration, Sql } from '@soma/ports/sql/port'
-import { z } from 'zod'
+import type { Sql } from '@soma/ports/sql/port'
 import { keepLooking } from '../lifecycle/keep-looking.ts'
-
-/** What a kill switch stops. `everything` is for the platform's operators alone: it crosses tenants. */
-export const KillScope = z.enum(['everything', 'tenant', 'project', 'run', 'capsule', 'persona', 'tool'])
-export type KillScope = z.infer<typeof KillScope>
-
-export const KillSwitch = z.object({
-  id: z.string(),
-  tenant: z.string().describe('Tenant it was pulled in'),
-  scope: KillScope,
-  target: z.string().describe('Name of what is stopped: a tool or adapter, capsule, run…; * for tenant and everything'),
-  reason: z.string(),
-  by: z.string(),
-  at: z.string(),
-  liftedAt: z.string().optional(),
-  liftedBy: z.string().optional(),
-})
-export type KillSwitch = z.infer<typeof KillSwitch>
-
-/** What an action is part of; a switch that names any of it stops the action. */
-export interface KillSubject {
-  tenant: string
-  project?: string
-  run?: string
-  capsule?: string
-  persona?: string
-  /** `git.log`; a switch on `git` covers it. */
-  tool?: string
-  /** Nothing stops it, not even a switch on everything: what lifting a switch needs. */
-  exempt?: true
-}
-
-export const KILL_MIGRATIONS: readonly Migration[] = [
-  {
-    name: '001-switches',
-    up: `create table switches (
-      id text primary key, tenant text not null, scope text not null, target text not null, reason text not null,
-      by text not null, at timestamptz(3) not null default now(), lifted_at timestamptz(3), lifted_by text
-    );
-    create index switches_on on switches (tenant) where lifted_at is null;`,
-  },
-  {
-    name: '002-everybody-sees-what-stops-everything',
-    up: "create policy everything on switches for select to soma_tenant using (scope = 'everything')",
-  },
-]
+import { type DrillReport, openDrills } from './drills.ts'
+import { covers, type KillRequest, type KillScope, type KillSubject, type KillSwitch, killedBy, targetOf } from './kill-switch.ts'
+import { KILL_MIGRATIONS } from './migrations.ts'
+import { createRunningActions, type RunningAction, type RunningCall } from './running-actions.ts'
 
 const CHANNEL = 'kill'
 /** Whom no broadcast reaches sees a switch by looking. */
@@ -66,13 +24,20 @@ export interface KillSwitches {
    * does within a second or so.
    * @throws `audit_unavailable` when it can't be recorded; it acts all the same
    */
-  pull(request: { tenant: string; scope: KillScope; target: string; reason: string; by: string }): Promise<KillSwitch>
+  pull(request: KillRequest): Promise<KillSwitch>
+  /**
+   * Pulls a switch for show: says how soon every process saw it and which actions under way it would have met. Nothing is stopped.
+   * @throws `audit_unavailable`
+   */
+  drill(request: KillRequest): Promise<DrillReport>
   /** @throws `not_found` */
   lift(request: { tenant: string; id: string; by: string }): Promise<KillSwitch>
   /** The switch that stops the subject, if one does. Asks memory only. */
   stopping(subject: KillSubject): KillSwitch | undefined
   /** @throws `killed` */
   assertRunning(subject: KillSubject): void
+  /** A call begins. A switch that is pulled while it is under way meets it. */
+  begin(action: RunningAction): RunningCall
   /** Resolves when nothing stops the subject any more. */
   whenLifted(subject: KillSubject, signal: AbortSignal): Promise<void>
   list(tenant: string, options?: { includeLifted?: boolean }): Promise<KillSwitch[]>
@@ -93,11 +58,13 @@ export async function openKillSwitches({
   let pulled: KillSwitch[] = []
   let readings = 0
   const waiting = new Set<() => void>()
+  const running = createRunningActions()
 
   /** From now on these hold. Readings that began before count no more: they may not know of the newest switch. */
   function hold(switches: KillSwitch[]): void {
     readings++
     pulled = switches
+    running.meet(switches)
     for (const look of [...waiting]) look()
   }
 
@@ -113,6 +80,7 @@ export async function openKillSwitches({
   const stopListening = await broadcast.subscribe(CHANNEL, lookNow, lookNow)
   await reload()
   const stopLooking = keepLooking(lookNow, LOOK_EVERY_MILLISECONDS)
+  const drills = await openDrills({ sql, broadcast, journal, running })
 
   /** Every process is told, also when the ledger can't be written: a switch that is pulled acts. Whoever can't be told looks for itself. */
   async function announce(kind: 'kill.pulled' | 'kill.lifted', entry: KillSwitch): Promise<void> {
@@ -128,14 +96,17 @@ export async function openKillSwitches({
 
   return {
     stopping,
-    async pull({ tenant, scope, target, reason, by }) {
+    begin: running.begin,
+    drill: drills.drill,
+    async pull(request) {
+      const { tenant, scope, reason, by } = request
       const { rows } = await sql
         .tenant(tenant)
         .query(`insert into kill.switches (id, tenant, scope, target, reason, by) values ($1, $2, $3, $4, $5, $6) returning ${FIELDS}`, [
           randomUUID(),
           tenant,
           scope,
-          scope === 'tenant' || scope === 'everything' ? '*' : target,
+          targetOf(request),
           reason,
           by,
         ])
@@ -159,12 +130,7 @@ export async function openKillSwitches({
     },
     assertRunning(subject) {
       const entry = stopping(subject)
-      if (entry)
-        throw new SomaError(
-          'killed',
-          `Stopped by kill switch ${entry.id} (${entry.scope} ${entry.target}), pulled by ${entry.by}: ${entry.reason}`,
-          { killSwitch: entry.id, scope: entry.scope, retryable: false },
-        )
+      if (entry) throw killedBy(entry)
     },
     whenLifted(subject, signal) {
       return new Promise((resolve, reject) => {
@@ -192,29 +158,11 @@ export async function openKillSwitches({
         )
       return rows.map(fromRow)
     },
-    close: () => {
+    async close() {
       stopLooking()
-      return stopListening()
+      await drills.close()
+      await stopListening()
     },
-  }
-}
-
-function covers(entry: KillSwitch, subject: KillSubject): boolean {
-  if (subject.exempt) return false
-  if (entry.scope === 'everything') return true
-  if (entry.tenant !== subject.tenant) return false
-  switch (entry.scope) {
-    case 'tenant':
-      return true
-    case 'tool':
-      return subject.tool === entry.target || subject.tool?.startsWith(`${entry.target}.`) === true
-    case 'capsule':
-      return subject.capsule === entry.target || subject.capsule?.split('@')[0] === entry.target
-    case 'run':
-      // A run's children are named after it.
-      return subject.run === entry.target || subject.run?.startsWith(`${entry.target}.`) === true
-    default:
-      return subject[entry.scope] === entry.target
   }
 }
 

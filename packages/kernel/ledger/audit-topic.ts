@@ -13,6 +13,7 @@ export const AUDIT_TOPIC: TopicView = {
     'action.failed',
     'action.refused',
     'action.held',
+    'action.interrupted',
     'approval.requested',
     'approval.supported',
     'approval.approved',
@@ -21,6 +22,7 @@ export const AUDIT_TOPIC: TopicView = {
     'approval.used',
     'kill.pulled',
     'kill.lifted',
+    'kill.drilled',
   ],
   toEvent: ({ tenant, stream, seq, kind, at, payload, digest, hash }) => ({
     specversion: '1.0',

@@ -52,7 +52,7 @@ export function createRedactions({
   retention: Retention
 }): Redactions {
   async function isOver(tenant: string, stream: string): Promise<boolean> {
-    const run = /^(?:action\/)?(run\/[^#]+)/.exec(stream)?.[1]
+    const run = runOf(stream)
     if (run === undefined) return true
     const last = await journal.readLast(tenant, run)
     return last === undefined || isEnd(last)
@@ -139,6 +139,12 @@ export function createRedactions({
       return redaction ?? { stream, seqs: [], objects: [] }
     },
   }
+}
+
+/** The run's own stream, for that one, those of its actions and that of its labels. */
+function runOf(stream: string): string | undefined {
+  const [, own, labelled] = /^(?:action\/)?(run\/[^#]+)|^labels\/(.+)/.exec(stream) ?? []
+  return own ?? (labelled && `run/${labelled}`)
 }
 
 function namedBy(entries: readonly StoredEntry[]): string[] {

@@ -1,8 +1,12 @@
 import { SomaError } from '@soma/contracts/errors'
-import { holds } from '@soma/contracts/tenant'
+import { holds, type Principal } from '@soma/contracts/tenant'
 import type { ServiceApp } from '@soma/kernel/http/service'
-import { KillScope, KillSwitch, type KillSwitches } from '@soma/kernel/kill/kill-switches'
+import { DrillReport } from '@soma/kernel/kill/drills'
+import { type KillRequest, KillScope, KillSwitch } from '@soma/kernel/kill/kill-switch'
+import type { KillSwitches } from '@soma/kernel/kill/kill-switches'
 import { z } from 'zod'
+
+const Body = z.strictObject({ scope: KillScope, target: z.string().default('*'), reason: z.string().min(1).max(1000) })
 
 export function killSwitchRoutes(app: ServiceApp, { kill }: { kill: KillSwitches }): void {
   app.post(
@@ -11,19 +15,24 @@ export function killSwitchRoutes(app: ServiceApp, { kill }: { kill: KillSwitches
       config: { action: { name: 'http.kill.pull', capability: 'kill.admin', effect: 'write' } },
       schema: {
         summary: 'Stop a tool, capsule, persona, run, project, the tenant, or everything. Acts on the next action of every agent.',
-        body: z.strictObject({ scope: KillScope, target: z.string().default('*'), reason: z.string().min(1).max(1000) }),
+        body: Body,
         response: { 201: KillSwitch },
       },
     },
-    async (request, reply) => {
-      const { tenant, id: by } = request.principal
-      const { scope, target, reason } = request.body
-      if (scope === 'everything' && !holds(request.principal, 'kill.everything'))
-        throw new SomaError('forbidden', 'Stopping everything crosses tenants and needs the capability kill.everything.')
-      if (target === '*' && scope !== 'everything' && scope !== 'tenant')
-        throw new SomaError('invalid_input', `Name the ${scope} to stop as target.`)
-      return reply.code(201).send(await kill.pull({ tenant, scope, target, reason, by }))
+    async (request, reply) => reply.code(201).send(await kill.pull(requestOf(request.principal, request.body))),
+  )
+
+  app.post(
+    '/v1/kill-switches/drills',
+    {
+      config: { action: { name: 'http.kill.drill', capability: 'kill.admin', effect: 'write' } },
+      schema: {
+        summary: 'Pull a switch for show: how soon every process sees it, and which actions under way it would have met. Stops nothing.',
+        body: Body,
+        response: { 201: DrillReport },
+      },
     },
+    async (request, reply) => reply.code(201).send(await kill.drill(requestOf(request.principal, request.body))),
   )
 
   app.get(
@@ -47,4 +56,13 @@ export function killSwitchRoutes(app: ServiceApp, { kill }: { kill: KillSwitches
     },
     (request) => kill.lift({ tenant: request.principal.tenant, id: request.params.id, by: request.principal.id }),
   )
+}
+
+/** @throws `forbidden`, `invalid_input` */
+function requestOf(principal: Principal, { scope, target, reason }: z.output<typeof Body>): KillRequest {
+  if (scope === 'everything' && !holds(principal, 'kill.everything'))
+    throw new SomaError('forbidden', 'Stopping everything crosses tenants and needs the capability kill.everything.')
+  if (target === '*' && scope !== 'everything' && scope !== 'tenant')
+    throw new SomaError('invalid_input', `Name the ${scope} to stop as target.`)
+  return { tenant: principal.tenant, scope, target, reason, by: principal.id }
 }

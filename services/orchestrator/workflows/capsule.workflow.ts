@@ -241,6 +241,7 @@ async function runCapsule(run: Run, step: CapsuleStep, work: Work): Promise<Prod
     labels: work.labels,
     approvals: run.input.approvals,
     parent,
+    callers: [...(run.input.callers ?? []), run.reference],
     limits: run.limits,
   }
   const { output, labels } = await run.context.child<CapsuleRunResult>('capsule', child)
@@ -286,8 +287,8 @@ async function waitForAnswer(run: Run, id: string): Promise<ApprovalAnswer> {
 }
 
 function callContext(run: Run, work: Work): CallContext {
-  const { project, deliverable } = run.input
-  return { run: run.context.runId, step: work.name, capsule: run.reference, project, deliverable, labels: work.labels }
+  const { project, deliverable, callers } = run.input
+  return { run: run.context.runId, step: work.name, capsule: run.reference, callers, project, deliverable, labels: work.labels }
 }
 
 function scopeOf(run: Run): Scope {

@@ -8,11 +8,9 @@ import type { Operations } from '@soma/kernel/actions/operations'
 import type { PerformAction } from '@soma/kernel/actions/perform-action'
 import { reasonOf } from '@soma/kernel/http/action'
 import type { ServiceApp, ServiceContext } from '@soma/kernel/http/service'
-import type { KillSwitches } from '@soma/kernel/kill/kill-switches'
 import { z } from 'zod'
 
 interface Parts extends Pick<ServiceContext, 'folder'> {
-  kill: KillSwitches
   operations: Operations
   performAction: PerformAction
   /** For agents, whose calls carry the labels of what their run has read. */
@@ -20,7 +18,7 @@ interface Parts extends Pick<ServiceContext, 'folder'> {
   catalogue: readonly OperationDescription[]
 }
 
-export function operationRoutes(app: ServiceApp, { operations, performAction, performAgentAction, catalogue, folder, kill }: Parts): void {
+export function operationRoutes(app: ServiceApp, { operations, performAction, performAgentAction, catalogue, folder }: Parts): void {
   app.get(
     '/v1/operations',
     {
@@ -64,8 +62,6 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
     async (request) => {
       const { tenant, kind, run } = request.principal
       const isAgent = kind === 'agent'
-      // A run is held until the switch is lifted; who calls by the API is told at once.
-      kill.assertRunning({ tenant, tool: request.params.operation })
       const key = request.idempotencyKey
       const workspace = join(await folder('workspaces'), tenant, (isAgent && run) || 'calls')
       await mkdir(workspace, { recursive: true })
@@ -85,6 +81,8 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
         budgets: [],
         workspace,
         signal: AbortSignal.any([gone.signal, app.stopping]),
+        // A run is held until the switch is lifted; who calls by the API is told at once.
+        whenKilled: 'refuse',
       })
     },
   )
