@@ -7829,7 +7829,7 @@ export interface operations {
                         slowestMilliseconds: number;
                         /** @description Whether every process saw it */
                         isComplete: boolean;
-                        /** @description Actions under way that would have been ended, and begun again after the lifting */
+                        /** @description Actions under way that would have been ended */
                         ended: {
                             operation: string;
                             key: string;

@@ -46,6 +46,7 @@ Examples:
     })
   command
     .command('drill [scope] [target]')
+    .usage('<scope> [target] --reason <text>')
     .description('Pull a switch for show: how soon every process sees it, and what it would have met. Stops nothing')
     .action((scope: string | undefined, target: string | undefined, _, { parent }) => drill(session, scope, target, parent.opts().reason))
 }
@@ -76,8 +77,8 @@ async function drill(session: Session, scope: string | undefined, target: string
     milliseconds === undefined ? 'did not see it' : `${milliseconds} ms`,
   ])
   const met = [
-    ...report.ended.map(({ operation, key }) => [operation, 'ended, and made again after lifting', key]),
-    ...report.finished.map(({ operation, key }) => [operation, 'comes to its end first', key]),
+    ...report.ended.map(({ operation, key }) => [operation, 'would be ended', key]),
+    ...report.finished.map(({ operation, key }) => [operation, 'would come to its end first', key]),
   ]
   const { width, paint } = session.terminal
   session.terminal.answer(

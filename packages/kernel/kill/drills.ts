@@ -29,7 +29,7 @@ export const DrillReport = z.object({
   ),
   slowestMilliseconds: z.number().describe('Of the processes that saw it'),
   isComplete: z.boolean().describe('Whether every process saw it'),
-  ended: z.array(MetAction).describe('Actions under way that would have been ended, and begun again after the lifting'),
+  ended: z.array(MetAction).describe('Actions under way that would have been ended'),
   finished: z.array(MetAction).describe('Actions under way that would have come to their end first'),
   elsewhere: z.number().int().describe('Actions under way in other tenants that it would have met'),
 })
