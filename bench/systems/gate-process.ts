@@ -59,7 +59,7 @@ const decisions = createDecisionLog(journal)
 const gate = createGate({ policy, source: { read: async () => data }, kill, limits: await openLimits(sql), decisions })
 
 const secrets = await openPostgresSecrets(sql, { masterKey: randomBytes(32) })
-const tokens = await openTokens({ config, sql, secrets, broadcast })
+const tokens = await openTokens({ config, sql, journal, secrets, broadcast })
 const { audience } = config.auth
 const telemetry = {
   metrics: createMetrics(),

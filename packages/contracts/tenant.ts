@@ -21,7 +21,9 @@ export const Principal = z.object({
   mfaAt: z.number().int().optional(),
   /** The run that an agent's token is bound to: what the agent has read there decides what it may still cause. */
   run: z.string().optional(),
-  /** Whom an agent acts for: the principal that started its run. What shuts that one out stops the agent too. */
+  /** Operation patterns, each list of which must also allow a call: what the capsules name that an agent acts within. */
+  tools: z.array(z.array(z.string())).optional(),
+  /** Whom an agent acts for, who started its run; or a key, who made it. What shuts that one out stops the agent and the key too. */
   onBehalfOf: z.string().optional(),
   /** The session of a person that the token belongs to, and with which it ends. */
   session: z.string().optional(),
@@ -33,6 +35,12 @@ export function covers(patterns: readonly string[], capability: string): boolean
   return patterns.some(
     (pattern) => pattern === '*' || pattern === capability || (pattern.endsWith('.*') && capability.startsWith(pattern.slice(0, -1))),
   )
+}
+
+/** True when the principal may perform the action as far as it is a call of an operation: `tool.git.log`. */
+export function mayCall({ tools = [] }: Pick<Principal, 'tools'>, action: string): boolean {
+  if (!action.startsWith('tool.')) return true
+  return tools.every((patterns) => covers(patterns, action.slice('tool.'.length)))
 }
 
 /** True when the principal has the capability: own grants ∩ every limit it acts within. */

@@ -1452,6 +1452,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A token with which the agent of a capsule’s run speaks to the platform
+         * @description For whoever lets an agent think outside of the platform: the agent never gets the token of a person. It may what the person who started the run may ∩ what the plan names for its persona ∩ the capsule’s permissions ∩ what the caller may, is good for five minutes, and dies with the run.
+         */
+        post: operations["http.runs.token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/approvals": {
         parameters: {
             query?: never;
@@ -4108,6 +4128,7 @@ export interface operations {
                             mfa?: boolean;
                             mfaAt?: number;
                             run?: string;
+                            tools?: string[][];
                             onBehalfOf?: string;
                             session?: string;
                         };
@@ -4218,6 +4239,7 @@ export interface operations {
                         mfa?: boolean;
                         mfaAt?: number;
                         run?: string;
+                        tools?: string[][];
                         onBehalfOf?: string;
                         session?: string;
                     };
@@ -4705,6 +4727,7 @@ export interface operations {
                         mfa?: boolean;
                         mfaAt?: number;
                         run?: string;
+                        tools?: string[][];
                         onBehalfOf?: string;
                         session?: string;
                     };
@@ -7242,6 +7265,44 @@ export interface operations {
                             code: string;
                             message: string;
                         };
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.runs.token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Limits the token further */
+                    capabilities?: string[];
+                    /** @default 300 */
+                    ttlSeconds?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        token: string;
+                        expiresInSeconds: number;
                     };
                 };
             };

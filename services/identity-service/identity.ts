@@ -64,9 +64,10 @@ export async function record(
 export async function tokensOf(identity: Identity, tenant: string, session: Session) {
   const { config, tokens } = identity
   const { tokenSeconds } = config.auth.accounts
+  const asOf = Date.now()
   const principal = await principalOfSession(identity.sql, tenant, session.id)
   return {
-    accessToken: await tokens.issue(principal, { audience: config.auth.audience, ttlSeconds: tokenSeconds }),
+    accessToken: await tokens.issue(principal, { audience: config.auth.audience, ttlSeconds: tokenSeconds, asOf }),
     expiresInSeconds: tokenSeconds,
     refreshToken: await refreshTokenOf(identity, tenant, session.id),
     tenant,

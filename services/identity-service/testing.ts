@@ -41,7 +41,7 @@ export async function openIdentityServer(config: ConfigInput = {}) {
     rateLimit: { unauthenticatedPerMinute: 100_000 },
     ...config,
   })
-  const tokens = await openTokens({ config: settings, sql, secrets, broadcast })
+  const tokens = await openTokens({ config: settings, sql, journal, secrets, broadcast })
   const server = await openTestServer([identityService], {
     config: settings,
     needs: { sql, journal, broadcast, secrets, events, tokens },

@@ -1,4 +1,5 @@
-import { defineService } from '@soma/kernel/http/service'
+import { createPresentRights, type PresentRights } from '@soma/kernel/auth/present-rights'
+import { defineService, type Needs } from '@soma/kernel/http/service'
 import { createActivities } from './activities/activities.ts'
 import { announceChanges } from './announce-changes.ts'
 import { approvalDelegationRoutes } from './routes/approval-delegations.ts'
@@ -6,6 +7,7 @@ import { approvalRoutes } from './routes/approvals.ts'
 import { killSwitchRoutes } from './routes/kill-switches.ts'
 import { projectReportRoutes } from './routes/project-reports.ts'
 import { projectRoutes } from './routes/projects.ts'
+import { runTokenRoutes } from './routes/run-tokens.ts'
 import { runRoutes } from './routes/runs.ts'
 import { tendApprovals } from './tend-approvals.ts'
 import { agentTaskWorkflow } from './workflows/agent-task.workflow.ts'
@@ -28,11 +30,13 @@ export const orchestrator = defineService({
     'objects',
     'broadcast',
     'sql',
+    'tokens',
   ],
   routes(app, context) {
     projectRoutes(app, context)
     projectReportRoutes(app, context)
     runRoutes(app, context)
+    runTokenRoutes(app, { ...context, presentRights: presentRightsOf(context, 0) })
     approvalRoutes(app, context)
     approvalDelegationRoutes(app, context)
     killSwitchRoutes(app, context)
@@ -40,7 +44,12 @@ export const orchestrator = defineService({
   async start(context) {
     const { workflows } = context
     context.onStop(announceChanges(context))
-    await workflows.start({ workflows: [projectWorkflow, agentTaskWorkflow, capsuleWorkflow], activities: createActivities(context) })
+    const activities = createActivities({ ...context, presentRights: presentRightsOf(context, 1000) })
+    await workflows.start({ workflows: [projectWorkflow, agentTaskWorkflow, capsuleWorkflow], activities })
     context.onStop(tendApprovals(context))
   },
 })
+
+function presentRightsOf({ sql, tokens }: Pick<Needs, 'sql' | 'tokens'>, rememberMilliseconds: number): PresentRights {
+  return createPresentRights({ sql, revocations: tokens.revocations }, { rememberMilliseconds })
+}

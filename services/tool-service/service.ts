@@ -7,7 +7,7 @@ import { operationRoutes } from './routes/operations.ts'
 export const toolService = defineService({
   name: 'tool-service',
   summary: 'Tools: what there is, and calling it through the gate.',
-  needs: ['operations', 'performAction', 'runLabels'],
+  needs: ['operations', 'performAction', 'runLabels', 'journal'],
   routes(app, context) {
     const catalogue = describeOperations(context.operations.adapters)
     adapterRoutes(app, context.operations)

@@ -9,8 +9,8 @@ import { promisify } from 'node:util'
 import { ADAPTERS } from '@soma/cli/adapters'
 import { SERVICES } from '@soma/cli/services'
 import { sha256 } from '@soma/contracts/journal'
-import type { TokenIssuer } from '@soma/kernel/auth/tokens'
 import { Config } from '@soma/kernel/config/schema'
+import type { Needs } from '@soma/kernel/http/service'
 import { openPlatform } from '@soma/kernel/platform/open-platform'
 import { pino } from 'pino'
 import { expect } from 'vitest'
@@ -60,7 +60,7 @@ export async function openInjectionWorld() {
     logger: pino({ level: 'silent' }),
     version: 'test',
   })
-  const tokens = platform.needs.tokens as TokenIssuer
+  const { tokens, journal } = platform.needs as Needs
   const adminKey = (await readFile(join(platform.dataDirectory, 'admin.key'), 'utf8')).trim()
   let runs = 0
 
@@ -114,6 +114,9 @@ export async function openInjectionWorld() {
       await mkdir(workspace, { recursive: true })
       await symlink(join(people, 'documents'), join(workspace, 'shortcut'))
       const principal = { id: 'agent:obedient', kind: 'agent' as const, tenant: TENANT, capabilities: PERSONA, within: [], run: id }
+      // A token of a run is good as long as the run's record says that it is open.
+      const started = { workflow: 'capsule', input: {}, generation: 1 }
+      await journal.append({ tenant: TENANT, stream: `run/${id}`, expectedSeq: 0, entries: [{ kind: 'run.started', payload: started }] })
       const token = await tokens.issue(principal, { audience: config.auth.audience, ttlSeconds: 600 })
       return { ...createObedientAgent({ url: platform.url, token }), workspace }
     },

@@ -15,7 +15,7 @@ export interface PlatformProcess {
 export interface PlatformProcesses {
   start(services: readonly string[], options?: { port?: number; peerUrl?: string; env?: Record<string, string> }): Promise<PlatformProcess>
   /** Asks as the administrator. */
-  call(url: string, path: string, options?: { body?: unknown; headers?: Record<string, string> }): Promise<Response>
+  call(url: string, path: string, options?: { body?: unknown; headers?: Record<string, string>; method?: string }): Promise<Response>
   close(): Promise<void>
 }
 
@@ -49,9 +49,9 @@ export async function openPlatformProcesses(shared: Record<string, string> = {},
       if (started.adminKey) adminKey = (await readFile(started.adminKey, 'utf8')).trim()
       return { url: started.url, program }
     },
-    call: (url, path, { body, headers } = {}) =>
+    call: (url, path, { body, headers, method = body === undefined ? 'GET' : 'POST' } = {}) =>
       fetch(new URL(path, url), {
-        method: body === undefined ? 'GET' : 'POST',
+        method,
         headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json', ...headers },
         body: body === undefined ? undefined : JSON.stringify(body),
       }),

@@ -35,6 +35,7 @@ test('a key stands for its tenant and capabilities, and for the limits of who ga
     tenant: 'acme',
     capabilities: ['tool.git.read'],
     within: ada.within,
+    onBehalfOf: 'user:ada',
   })
 })
 

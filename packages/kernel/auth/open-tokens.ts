@@ -1,8 +1,10 @@
 import type { Broadcast } from '@soma/ports/broadcast/port'
+import type { Journal } from '@soma/ports/journal/port'
 import type { Secrets } from '@soma/ports/secrets/port'
 import type { Sql } from '@soma/ports/sql/port'
 import type { Config } from '../config/schema.ts'
 import { openRevocations, type Revocations } from './revocations.ts'
+import { assertRunOpen } from './run-tokens.ts'
 import { openTokenKeys, type SharedTokenKeys } from './token-keys.ts'
 import { createTokenIssuer, type TokenIssuer } from './tokens.ts'
 import { trustedIssuers } from './trusted-issuers.ts'
@@ -17,12 +19,23 @@ export interface Tokens extends TokenIssuer {
   close(): Promise<void>
 }
 
-export async function openTokens(parts: { config: Config; sql: Sql; secrets: Secrets; broadcast: Broadcast }): Promise<Tokens> {
-  const { config } = parts
+export async function openTokens(parts: {
+  config: Config
+  sql: Sql
+  journal: Journal
+  secrets: Secrets
+  broadcast: Broadcast
+}): Promise<Tokens> {
+  const { config, journal } = parts
   const [keys, revocations] = await Promise.all([openTokenKeys(parts), openRevocations(parts)])
   return {
     ...createTokenIssuer(keys),
-    verify: createTokenVerifier(trustedIssuers(config, keys), config.auth.audience, revocations),
+    verify: createTokenVerifier(trustedIssuers(config, keys), config.auth.audience, {
+      async assertGood(token) {
+        await revocations.assertGood(token)
+        if (token.run !== undefined) await assertRunOpen(journal, token.tenant, token.run)
+      },
+    }),
     revocations,
     rotateKey: keys.rotate,
     close: async () => {

@@ -17,8 +17,10 @@ export interface ShownToken {
   id: string
   principal: string
   session?: string
-  /** Whom an agent acts for. */
+  /** Whom an agent or a key acts for. */
   onBehalfOf?: string
+  /** With which an agent's token dies. */
+  run?: string
   /** Seconds since 1970. A token that does not say counts as issued long ago. */
   issuedAt?: number
 }

@@ -8,8 +8,12 @@ import type { TrustedIssuer } from './verify-token.ts'
 const PLATFORM_ISSUER = 'soma'
 
 export interface TokenIssuer {
-  /** A token for the principal, to be shown to `audience` for `ttlSeconds`. */
-  issue(principal: Principal, options: { audience: string; ttlSeconds: number }): Promise<string>
+  /**
+   * A token for the principal, to be shown to `audience` for `ttlSeconds`.
+   * @param options.asOf when it was begun to look up what the principal may, in milliseconds since 1970; now, when nothing was. Should
+   *   that change meanwhile, the revocation of what was issued before covers this token too.
+   */
+  issue(principal: Principal, options: { audience: string; ttlSeconds: number; asOf?: number }): Promise<string>
   /** The public keys, for whoever verifies. */
   jwks(): JSONWebKeySet
 }
@@ -17,9 +21,9 @@ export interface TokenIssuer {
 /** Signs the platform's tokens. Each has an id (jti) by which it can be revoked. */
 export function createTokenIssuer(keys: TokenKeys): TokenIssuer {
   return {
-    issue({ id, session, ...claims }, { audience, ttlSeconds }) {
+    issue({ id, session, ...claims }, { audience, ttlSeconds, asOf = Date.now() }) {
       const { kid, privateKey } = keys.signing()
-      const now = Date.now() / 1000
+      const now = asOf / 1000
       return (
         new SignJWT({ ...claims, ...(session === undefined ? {} : { sid: session }) })
           .setProtectedHeader({ alg: 'EdDSA', kid, typ: 'JWT' })

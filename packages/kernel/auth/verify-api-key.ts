@@ -61,7 +61,11 @@ function principalOf(id: string, { tenant, capabilities, within, holder, roles, 
   const held = roles && capabilitiesOf(roles, ownRoles ?? [])
   if (holder?.startsWith('account:'))
     return { id: holder, kind: 'service', tenant, capabilities: held ?? [], within: [...within, capabilities] }
-  return { id: `key:${id}`, kind: 'service', tenant, capabilities, within: held ? [...within, held] : within }
+  return {
+    ...{ id: `key:${id}`, kind: 'service', tenant, capabilities },
+    within: held ? [...within, held] : within,
+    ...(holder ? { onBehalfOf: holder } : {}),
+  }
 }
 
 function refused(): SomaError {

@@ -48,8 +48,8 @@ export function createTokenVerifier(
     })
     if (!principal) throw refused('The token does not say for which tenant, with which capabilities it speaks.')
     const id = claims.jti ?? sha256(token)
-    const { tenant, session, onBehalfOf } = principal
-    await revocations.assertGood({ tenant, id, principal: principal.id, session, onBehalfOf, issuedAt: claims.iat })
+    const { tenant, session, onBehalfOf, run } = principal
+    await revocations.assertGood({ tenant, id, principal: principal.id, session, onBehalfOf, run, issuedAt: claims.iat })
     return { principal, claims, id }
   }
 }

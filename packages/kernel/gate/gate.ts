@@ -1,7 +1,7 @@
 import { termsOf } from '@soma/contracts/approval-terms'
 import { SomaError } from '@soma/contracts/errors'
 import type { Action, Decision, Explanation, PolicyInput } from '@soma/contracts/policy'
-import { holds, type Principal } from '@soma/contracts/tenant'
+import { holds, mayCall, type Principal } from '@soma/contracts/tenant'
 import type { Policy, PolicyData } from '@soma/ports/policy/port'
 import type { KillSubject, KillSwitch } from '../kill/kill-switch.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
@@ -67,7 +67,7 @@ export function createGate(parts: {
 
   async function decide(request: GateRequest): Promise<Decision> {
     const { principal, action } = request
-    if (!holds(principal, action.capability)) return lacksCapability(principal, action)
+    if (!holds(principal, action.capability) || !mayCall(principal, action.name)) return lacksCapability(principal, action)
     // Policy can't be asked whether it may be read: it is not there yet.
     if (action.capability === POLICY_BUNDLE) return byCapability
     return withPolicy(request, async () => {
@@ -197,7 +197,14 @@ function stoppedBy({ id, scope, target, reason }: KillSwitch): Decision {
 function lacksCapability(principal: Principal, action: Action): Decision {
   return {
     verdict: 'deny',
-    reasons: [{ rule: 'capability', text: `${principal.id} does not hold ${action.capability}.` }],
+    reasons: [
+      {
+        rule: 'capability',
+        text: holds(principal, action.capability)
+          ? `${action.name} is outside of what ${principal.id} may call.`
+          : `${principal.id} does not hold ${action.capability}.`,
+      },
+    ],
     score: 0,
     obligations: [],
     policy: 'capabilities',

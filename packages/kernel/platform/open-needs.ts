@@ -85,7 +85,7 @@ export async function openNeeds(
       people: createPeople(sql, { hasIssuer: config.auth.issuer !== undefined }),
       expiresAfterSeconds: config.approvals.expireAfterHours * 3600,
     }),
-    openTokens({ config, sql, secrets, broadcast }),
+    openTokens({ config, sql, journal, secrets, broadcast }),
     keys.signingKey('ledger'),
   ])
   lifecycle.onStop('tokens', () => tokens.close())

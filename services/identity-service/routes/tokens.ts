@@ -39,7 +39,10 @@ export function tokenRoutes(app: ServiceApp, { tokens, config }: { tokens: Token
   app.post(
     '/v1/tokens',
     {
-      config: { action: { name: 'http.tokens.issue', capability: 'token.issue', effect: 'write' }, idempotency: false },
+      config: {
+        action: { name: 'http.tokens.issue', capability: 'token.issue', effect: 'write', answersOwnWords: true },
+        idempotency: false,
+      },
       schema: {
         summary: 'Exchange credentials for a short-lived token with no more than their capabilities',
         body: z.strictObject({
@@ -49,11 +52,13 @@ export function tokenRoutes(app: ServiceApp, { tokens, config }: { tokens: Token
         response: { 201: z.object({ token: z.string(), expiresInSeconds: z.number() }) },
       },
     },
-    async ({ principal, body }, reply) => {
+    async (request, reply) => {
+      const { principal, body, life } = request
       const { capabilities, ttlSeconds = config.auth.tokenTtlSeconds } = body
       const within = capabilities ? [...principal.within, capabilities] : principal.within
       const expiresInSeconds = principal.kind === 'agent' ? Math.min(ttlSeconds, LONGEST_AGENT_TOKEN_SECONDS) : ttlSeconds
-      const token = await tokens.issue({ ...principal, within }, { audience: config.auth.audience, ttlSeconds: expiresInSeconds })
+      const asOf = Date.now() - (life ? performance.now() - life.startedAt : 0)
+      const token = await tokens.issue({ ...principal, within }, { audience: config.auth.audience, ttlSeconds: expiresInSeconds, asOf })
       return reply.code(201).send({ token, expiresInSeconds })
     },
   )
@@ -114,7 +119,7 @@ export function tokenRoutes(app: ServiceApp, { tokens, config }: { tokens: Token
   app.get(
     '/v1/me',
     {
-      config: { action: { name: 'http.me.read', capability: 'me.read', effect: 'read' } },
+      config: { action: { name: 'http.me.read', capability: 'me.read', effect: 'read', answersOwnWords: true } },
       schema: { summary: 'Who the credentials stand for', response: { 200: Principal } },
     },
     async (request) => request.principal,

@@ -7,11 +7,12 @@ import type { AskedApproval } from '@soma/kernel/approvals/approvals'
 import type { Parts } from './parts.ts'
 
 /** Asks policy about a deliverable before anything is provisioned; when people must agree, asks for that as well. */
-export function deliverableGate({ gate, approvals, journal }: Parts) {
+export function deliverableGate({ gate, approvals, journal, presentRights }: Parts) {
   return async (input: DeliverableGateInput): Promise<DeliverableGateOutput> => {
     const { project, deliverable, principal: starter } = input
     const { id, capsule, persona } = deliverable
-    const principal: Principal = { ...starter, id: `agent:${persona}`, kind: 'agent', onBehalfOf: starter.id }
+    const onBehalfOf = starter.onBehalfOf ?? starter.id
+    const principal = await presentRights({ ...starter, id: `agent:${persona}`, kind: 'agent', onBehalfOf })
     const action = startOf(deliverable)
     const context: Partial<PolicyInput['context']> = { project, deliverable: id, persona, capsule }
     const decision = await gate.ask({ principal, action, context })

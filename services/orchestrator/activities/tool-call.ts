@@ -4,13 +4,13 @@ import type { ActivityContext } from '@soma/contracts/workflow'
 import type { Parts } from './parts.ts'
 
 /** A step's call takes the one road of every action; its key is the run's and the step's, so it is one call whatever happens. */
-export function toolCall({ performAction }: Parts) {
+export function toolCall({ performAction, presentRights }: Parts) {
   return async (call: ToolCallInput, { key, signal, attempt }: ActivityContext): Promise<ToolCallOutput> => {
     const { step, ...context } = call.context
     const { output, labels } = await performAction({
       operation: call.operation,
       input: call.input,
-      principal: call.principal,
+      principal: await presentRights(call.principal),
       key,
       place: step,
       mayExist: attempt > 1,

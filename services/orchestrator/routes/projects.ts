@@ -1,6 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import { Plan, Project } from '@soma/contracts/project'
 import type { ProjectRunInput, ProjectWord } from '@soma/contracts/project-run'
+import { actingFor } from '@soma/kernel/auth/run-tokens'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import type { Workflows } from '@soma/ports/workflows/port'
@@ -43,7 +44,7 @@ export function projectRoutes(app: ServiceApp, { workflows }: { workflows: Workf
         brief,
         source,
         inputs,
-        principal,
+        principal: actingFor(principal),
         maxRevisions,
       }
       await workflows.startRun({ workflow: PROJECT_WORKFLOW, runId: id, tenant: principal.tenant, input })

@@ -6,6 +6,7 @@ import type { CapsuleRunInput } from '@soma/contracts/capsule-run'
 import { SomaError } from '@soma/contracts/errors'
 import { JournalEntry } from '@soma/contracts/journal'
 import { RUN_STATUSES } from '@soma/contracts/workflow'
+import { actingFor } from '@soma/kernel/auth/run-tokens'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
 import type { Needs, ServiceApp, ServiceContext } from '@soma/kernel/http/service'
 import { bodyOf } from '@soma/kernel/platform/internal-fetch'
@@ -65,7 +66,11 @@ export function runRoutes(
       const workspace = join(await folder('workspaces'), tenant, runId)
       await mkdir(workspace, { recursive: true })
       await budgets.open(tenant, `run/${runId}`, capsule.budget)
-      const input: CapsuleRunInput = { capsule, digest, inputs: body.inputs, principal, workspace, budgets: [`run/${runId}`] }
+      const input: CapsuleRunInput = {
+        ...{ capsule, digest, inputs: body.inputs, workspace },
+        principal: actingFor(principal),
+        budgets: [`run/${runId}`],
+      }
       return reply.code(201).send(await workflows.startRun({ workflow: 'capsule', runId, tenant, input }))
     },
   )

@@ -263,7 +263,7 @@ async function runCapsule<Output>(run: Run, reference: string, inputs: Record<st
     capsule,
     digest,
     inputs,
-    principal: { ...input.principal, id: 'agent:kamachiq', kind: 'agent', onBehalfOf: input.principal.id },
+    principal: { ...input.principal, id: 'agent:kamachiq', kind: 'agent', onBehalfOf: input.principal.onBehalfOf ?? input.principal.id },
     project: input.id,
     workspace: run.workspace,
     budgets: [],
