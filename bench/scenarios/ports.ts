@@ -31,7 +31,7 @@ const PLANS: Record<PortName, Plan> = {
   objects: { server: 'minio', embedded: 'process', atOnce: 50 },
   vectors: { server: 'qdrant', embedded: 'process', atOnce: 50 },
   analytics: { server: 'clickhouse', embedded: 'process', atOnce: 50 },
-  policy: { server: 'opa', embedded: 'process', atOnce: 50 },
+  policy: { server: 'opa', embedded: 'process', atOnce: 10 },
   secrets: { server: 'openbao', embedded: 'postgres', atOnce: 50 },
   models: { server: 'ray', embedded: 'none', atOnce: 50 },
 }
