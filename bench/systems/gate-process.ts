@@ -131,7 +131,7 @@ const methods = {
     return times
   },
   async recorded(): Promise<number> {
-    const { rows } = await sql.pool.query("select count(*)::int as count from journal.entries where kind = 'gate.decided'")
+    const { rows } = await sql.platform.query("select count(*)::int as count from journal.entries where kind = 'gate.decided'")
     return rows[0].count
   },
   memory,
