@@ -9,11 +9,11 @@ import { issueApiKey } from '@soma/kernel/auth/api-keys'
 import { Config } from '@soma/kernel/config/schema'
 import type { Needs } from '@soma/kernel/http/service'
 import { openPlatform } from '@soma/kernel/platform/open-platform'
+import { createLogger } from '@soma/kernel/telemetry/log'
 import type { Cache } from '@soma/ports/cache/port'
 import { openPostgresCache } from '@soma/ports/cache/postgres'
 import { openLanceVectors } from '@soma/ports/vectors/lancedb'
 import type { Vectors } from '@soma/ports/vectors/port'
-import { pino } from 'pino'
 
 export interface Answer {
   status: number
@@ -47,7 +47,7 @@ export async function openIsolationWorld() {
     config,
     services: SERVICES,
     adapters: ADAPTERS,
-    logger: pino({ level: 'silent' }),
+    logger: await createLogger(config.log),
     version: 'test',
   })
   const needs = platform.needs as Opened
