@@ -26,6 +26,13 @@ outputs: { value: { by: "\${{ steps.ask.by }}" } }
 steps:
   - { id: ask, approval: { message: "Go on?" } }
 `
+const PATIENT = `apiVersion: soma.dev/v1
+kind: Capsule
+metadata: { name: patient, version: 1.0.0, summary: Asks for a second }
+outputs: { value: 1 }
+steps:
+  - { id: ask, approval: { message: "Go on at once?", expiresSeconds: 1 } }
+`
 const PLAN = `apiVersion: soma.dev/v1
 kind: Plan
 metadata: { name: small, summary: Two deliverables }
@@ -46,9 +53,13 @@ steps:
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'soma-server-'))
   await Promise.all(
-    Object.entries({ 'asking.yaml': ASKING, 'counting.yaml': COUNTING, 'plan.yaml': PLAN, 'hello.yaml': capsuleTemplate('hello') }).map(
-      ([name, text]) => writeFile(join(cwd, name), text),
-    ),
+    Object.entries({
+      'asking.yaml': ASKING,
+      'patient.yaml': PATIENT,
+      'counting.yaml': COUNTING,
+      'plan.yaml': PLAN,
+      'hello.yaml': capsuleTemplate('hello'),
+    }).map(([name, text]) => writeFile(join(cwd, name), text)),
   )
   server = startSoma(['start', '--port', '0', '--json'], { cwd, env })
   started = JSON.parse(await server.firstLine)
@@ -111,6 +122,39 @@ describe('a server that runs', () => {
       answer: { error: { code: 'conflict' } },
     })
     expect(await json('run', 'asking', '--approve')).toMatchObject({ code: 0, answer: { output: { by: expect.stringMatching(/^key:/) } } })
+  })
+
+  test('approvals are listed, shown in full, and delegated for a time; a run whose question nobody answers fails', async () => {
+    const { answer } = await json('run', 'asking')
+    const { id } = answer.approvals[0]
+    expect((await json('approvals', 'list')).answer).toContainEqual(
+      expect.objectContaining({ id, status: 'pending', action: 'capsule.step' }),
+    )
+    expect((await soma('approvals', 'list')).stdout).toContain(id)
+    expect((await json('approvals', 'show', id)).answer).toMatchObject({ id, text: 'message: Go on?\n', digest: expect.any(String) })
+    expect((await soma('approvals', 'show', id)).stdout).toContain('  message: Go on?')
+    expect(await soma('reject', id)).toMatchObject({ code: 2, stderr: expect.stringContaining('--reason') })
+    expect(await json('reject', id, '--reason', 'no need')).toMatchObject({ code: 0, answer: { status: 'rejected' } })
+    expect((await json('approvals', 'list', '--status', 'rejected')).answer).toContainEqual(expect.objectContaining({ id }))
+    expect((await json('approvals', 'list')).answer).toEqual([])
+
+    const given = await json('approvals', 'delegate', 'user:grace', '--days', '14', '--reason', 'on leave')
+    expect(given).toMatchObject({ code: 0, answer: { to: 'user:grace', reason: 'on leave' } })
+    expect((await json('approvals', 'delegations')).answer).toMatchObject([{ id: given.answer.id }])
+    expect(await json('approvals', 'delegate', 'user:linus', '--days', '1', '--reason', 'x')).toMatchObject({
+      code: 1,
+      answer: { error: { code: 'conflict' } },
+    })
+    expect(await json('approvals', 'undelegate', given.answer.id)).toMatchObject({ code: 0 })
+    expect((await json('approvals', 'delegations')).answer).toEqual([])
+
+    const { answer: patient } = await json('run', 'patient.yaml', '--sign', '--detach')
+    const key = (await readFile(started.adminKey, 'utf8')).trim()
+    const run = async () => (await fetch(`${started.url}/v1/runs/${patient.runId}`, { headers: { authorization: `Bearer ${key}` } })).json()
+    await expect.poll(run, { timeout: 20_000 }).toMatchObject({
+      status: 'failed',
+      error: { code: 'approval_required', message: expect.stringMatching(/Nobody answered the approval/) },
+    })
   })
 
   test('a project is watched until only people and policy can say more, then approved, dropped and done', async () => {

@@ -8,7 +8,7 @@ import type { Workflows } from '@soma/ports/workflows/port'
 /** Milliseconds between looks for approvals whose time is over. */
 const LOOK_EVERY = 2000
 
-type Parts = Pick<ServiceContext, 'logger'> & Pick<Needs, 'approvals' | 'workflows'>
+type Parts = Pick<Needs, 'approvals' | 'workflows'> & { logger: Pick<ServiceContext['logger'], 'warn'> }
 
 /**
  * Tells runs what became of what they asked people for, and ends what nobody answered in time. What is settled is told from the journal,

@@ -8,8 +8,8 @@ import { type Gate, killSubject } from '../gate/gate.ts'
 import { killedBy } from '../kill/kill-switch.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { ActionRecord } from './action-record.ts'
+import type { ActionRequest } from './action-request.ts'
 import { assertWanted } from './deadline.ts'
-import type { ActionRequest } from './perform-action.ts'
 
 /** What an action may go ahead on. */
 export interface Clearance {

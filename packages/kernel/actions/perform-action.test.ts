@@ -1,7 +1,7 @@
 import { SomaError } from '@soma/contracts/errors'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { person } from '../gate/testing.ts'
-import type { ActionRequest } from './perform-action.ts'
+import type { ActionRequest } from './action-request.ts'
 import { call, openTestActions } from './testing.ts'
 
 let world: Awaited<ReturnType<typeof openTestActions>>

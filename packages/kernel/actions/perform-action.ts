@@ -2,8 +2,6 @@ import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Operation, OperationContext } from '@soma/contracts/operation'
-import type { PolicyInput } from '@soma/contracts/policy'
-import type { Principal } from '@soma/contracts/tenant'
 import type { Journal } from '@soma/ports/journal/port'
 import type { Objects } from '@soma/ports/objects/port'
 import type { Approvals } from '../approvals/approvals.ts'
@@ -15,6 +13,7 @@ import type { KillSwitch } from '../kill/kill-switch.ts'
 import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { RunningCall } from '../kill/running-actions.ts'
 import { type ActionRecord, assertSameAction, type CompletedPayload, openActionRecord, type RecordedCall } from './action-record.ts'
+import type { ActionRequest } from './action-request.ts'
 import { type ActionInQuestion, type Clearance, clearAction, clearRepetition, refuse } from './clear-action.ts'
 import { assertWanted, saysNothingHappened, withinLimits } from './deadline.ts'
 import { describeAction, parseInput, parseOutput } from './describe-action.ts'
@@ -26,30 +25,6 @@ const DEFAULT_TIMEOUT_SECONDS = 60
  * when the time is used up.
  */
 const RESERVED: BudgetAmount = { calls: 1, seconds: 0.001 }
-
-/** One call of an operation, by a run's step, a person or an agent. */
-export interface ActionRequest {
-  operation: string
-  input: unknown
-  principal: Principal
-  /** Idempotency key: two requests with one key are one action. */
-  key: string
-  /** True when the key may have been used before: after a crash, or on another attempt. */
-  mayExist: boolean
-  /** What of the run asks: a step. Asked again from there under another key, it is still the same approval that is waited for. Default: the key. */
-  place?: string
-  context: Partial<Omit<PolicyInput['context'], 'at'>>
-  /** Budgets to charge, besides the tenant's. */
-  budgets: readonly string[]
-  /** Folder of the run's own, absolute. */
-  workspace: string
-  signal: AbortSignal
-  /** For the call itself, instead of what the operation declares. */
-  timeoutSeconds?: number
-  /** What a kill switch does to the action: have it wait until the switch is lifted, or be refused. Default `hold`. */
-  whenKilled?: 'hold' | 'refuse'
-  onProgress?(message: string, fraction?: number): void
-}
 
 export interface ActionOutcome {
   output: unknown

@@ -9,8 +9,9 @@ import { openApprovals } from '../approvals/approvals.ts'
 import { openBudgets } from '../budgets/budgets.ts'
 import { createEgress } from '../egress/egress.ts'
 import { openTestGate, person } from '../gate/testing.ts'
+import type { ActionRequest } from './action-request.ts'
 import { createOperations } from './operations.ts'
-import { type ActionRequest, createActions } from './perform-action.ts'
+import { createActions } from './perform-action.ts'
 
 /** The world outside, as a vendor keeps it: what was made under which key, and how often it was called. */
 export interface Vendor {
@@ -101,7 +102,7 @@ export async function openTestActions() {
     sql,
     journal,
     broadcast: world.broadcast,
-    people: { behind: async () => (id) => id, isAlone: async () => false },
+    people: { in: async () => ({ behind: (id) => id, capabilitiesOf: () => undefined, isAlone: () => false }) },
     expiresAfterSeconds: 3600,
   })
   const operations = createOperations([demo])

@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
-import type { PersonBehind } from '../auth/people.ts'
+import type { KnownPeople } from '../auth/people.ts'
 import { type Approval, type ApprovalStatus, type ApprovalWord, DELIVERABLE_START } from './approval.ts'
 
 /** Where the same was asked before, and how often. */
@@ -81,7 +81,7 @@ export function isOverdue({ status, usedAt, expiresAt }: Approval, now: Date): b
 }
 
 export interface Answering {
-  personBehind: PersonBehind
+  behind: KnownPeople['behind']
   /** How long an approval that is given may wait for its use. */
   holdsForSeconds: number
 }
@@ -90,11 +90,7 @@ export interface Answering {
  * What a person's word makes of an approval that is not overdue; undefined when it changes nothing, because it was said before.
  * @throws `conflict` when it was settled another way
  */
-export function eventAfter(
-  approval: Approval,
-  word: ApprovalWord,
-  { personBehind, holdsForSeconds }: Answering,
-): ApprovalEvent | undefined {
+export function eventAfter(approval: Approval, word: ApprovalWord, { behind, holdsForSeconds }: Answering): ApprovalEvent | undefined {
   const { id, status, words, terms } = approval
   if (status !== 'pending') {
     if (status === (word.approve ? 'approved' : 'rejected')) return undefined
@@ -102,16 +98,16 @@ export function eventAfter(
   }
   const mentioned = mention(approval)
   if (!word.approve) return { kind: 'approval.rejected', payload: { ...mentioned, word } }
-  const speakers = new Set(words.flatMap((earlier) => speakersOf(earlier, personBehind)))
-  if (speakersOf(word, personBehind).some((person) => speakers.has(person))) return undefined
+  const speakers = new Set(words.flatMap((earlier) => speakersOf(earlier, behind)))
+  if (speakersOf(word, behind).some((person) => speakers.has(person))) return undefined
   if (words.length + 1 < terms.by) return { kind: 'approval.supported', payload: { ...mentioned, word } }
   const expiresAt = new Date(Date.parse(word.at) + holdsForSeconds * 1000).toISOString()
   return { kind: 'approval.approved', payload: { ...mentioned, word, expiresAt } }
 }
 
 /** A word that was said for somebody else is theirs and one's own: neither of the two has another. */
-function speakersOf({ by, onBehalfOf }: ApprovalWord, personBehind: PersonBehind): string[] {
-  return [by, ...(onBehalfOf === undefined ? [] : [onBehalfOf])].map(personBehind)
+function speakersOf({ by, onBehalfOf }: ApprovalWord, behind: KnownPeople['behind']): string[] {
+  return [by, ...(onBehalfOf === undefined ? [] : [onBehalfOf])].map((id) => behind(id))
 }
 
 function alreadySettled({ id, status, decidedBy, expiresAt }: Approval): string {

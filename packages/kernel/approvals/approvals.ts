@@ -7,8 +7,8 @@ import type { Broadcast } from '@soma/ports/broadcast/port'
 import { appendOnce } from '@soma/ports/journal/append-once'
 import type { AppendRequest, Journal } from '@soma/ports/journal/port'
 import type { Sql } from '@soma/ports/sql/port'
-import type { People, PersonBehind } from '../auth/people.ts'
-import { type ActionToApprove, type Approval, approvalDigest } from './approval.ts'
+import type { KnownPeople, People } from '../auth/people.ts'
+import { type ActionToApprove, type Approval, type ApprovalWord, approvalDigest } from './approval.ts'
 import { APPROVAL_MIGRATIONS, type ApprovalQuery, createApprovalRows } from './approval-rows.ts'
 import {
   type ApprovalEvent,
@@ -20,8 +20,8 @@ import {
   type RecordedApproval,
   standsFor,
 } from './approval-state.ts'
-import { APPROVAL_DECIDE, createDelegations, type Delegations } from './delegations.ts'
-import { type ApprovalChange, followApprovals } from './follow-approvals.ts'
+import { createDelegations, type Delegations } from './delegations.ts'
+import { type ApprovalChange, type ChangesPage, followApprovals, readChanges } from './follow-approvals.ts'
 import { voiceOf } from './voice.ts'
 
 export interface ApprovalRequest {
@@ -82,6 +82,8 @@ export interface Approvals {
   list(tenant: string, query?: ApprovalQuery): Promise<Approval[]>
   /** Ends those that nobody settled in time, of all tenants. */
   expireOverdue(now?: Date): Promise<void>
+  /** What happened after a position, oldest first; from now on when none is given. */
+  changes(tenant: string, after?: string): Promise<ChangesPage>
   /** Calls the handler with everything that happens to approvals of any tenant, in order, at least once, also across restarts. Returns how to stop. */
   follow(name: string, handle: (change: ApprovalChange) => Promise<void>): () => Promise<void>
   /** Calls back when something may have happened to an approval, in whatever process; a hint to look, not a delivery. Returns how to stop. */
@@ -179,18 +181,14 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
   }
 
   /** What a person's word on the approval is, if it counts. */
-  async function wordOf(
-    { tenant, approve, by, reason, onBehalfOf }: ApprovalAnswerRequest,
-    approval: Approval,
-    personBehind: PersonBehind,
-  ) {
+  async function wordOf(answer: ApprovalAnswerRequest, approval: Approval, known: KnownPeople): Promise<ApprovalWord> {
+    const { tenant, approve, by, reason, onBehalfOf } = answer
     const now = new Date()
     const said = { approve, ...(reason ? { reason } : {}), at: now.toISOString() }
     // What is settled needs nobody's right to be said again.
     if (approval.status !== 'pending') return { by: by.id, ...said }
-    const delegations = await standIns.heldBy(tenant, [by.id, personBehind(by.id)], now)
-    const isAlone = () => people.isAlone(tenant, personBehind(by.id), [APPROVAL_DECIDE, ...approval.terms.capabilities])
-    return { ...(await voiceOf({ approval, by, approve, onBehalfOf, delegations, personBehind, isAlone })), ...said }
+    const delegations = await standIns.heldBy(tenant, [by.id, known.behind(by.id)], now)
+    return { ...voiceOf({ approval, by, approve, onBehalfOf, delegations, known }), ...said }
   }
 
   function useOf(tenant: string, { approval, seq }: RecordedApproval, key: string): AskedApproval {
@@ -233,10 +231,10 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
         const recorded = await current(tenant, id, now)
         if (!recorded) throw new SomaError('not_found', `There is no approval ${id}.`, { id })
         const { approval } = recorded
-        const personBehind = await people.behind(tenant)
-        const word = await wordOf(answer, approval, personBehind)
+        const known = await people.in(tenant)
+        const word = await wordOf(answer, approval, known)
         assertReason(approval, approve, reason)
-        const event = eventAfter(approval, word, { personBehind, holdsForSeconds: patience(approval.terms) })
+        const event = eventAfter(approval, word, { behind: known.behind, holdsForSeconds: patience(approval.terms) })
         if (!event) return approval
         if (await record(tenant, recorded, event)) return (await current(tenant, id, now))?.approval ?? approval
       }
@@ -250,6 +248,11 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
 
     async expireOverdue(now = new Date()) {
       for (const { tenant, id } of await rows.overdue(now, OVERDUE_AT_ONCE)) await current(tenant, id, now)
+    },
+
+    async changes(tenant, after) {
+      if (after === undefined) return { changes: [], end: await journal.lastPosition(), isLast: true }
+      return readChanges(journal, { tenant, after })
     },
 
     follow: (name, handle) => followApprovals({ sql, journal, rows, hear: onChange }, name, handle),

@@ -67,6 +67,17 @@ test('a delegate gets no more than the delegator had, also not what that one get
   await expect(approve(world.approvals, await ask(limited.tenant), limited.deputy)).rejects.toMatchObject({ code: 'forbidden' })
 })
 
+test('what the delegator has lost since, or who was shut out, is no longer lent', async () => {
+  const { tenant, boss, deputy } = peopleOf()
+  await give(boss, deputy)
+  for (const now of [['approval.decide'], []]) {
+    world.people.capabilities = { 'user:boss': now }
+    await expect(approve(world.approvals, await ask(tenant), deputy)).rejects.toMatchObject({ code: 'forbidden' })
+  }
+  world.people.capabilities = {}
+  expect(await approve(world.approvals, await ask(tenant), deputy)).toMatchObject({ status: 'approved' })
+})
+
 test('what the delegator or the delegate asked for, the delegate can not approve either', async () => {
   const { tenant, boss, deputy } = peopleOf()
   await give(boss, deputy)

@@ -63,8 +63,9 @@ test('it goes on where it was, and a change whose handling failed comes again be
 })
 
 test('what a crash left out of the list is brought into it', async () => {
-  const follower = follow('three')
+  const before = follow('three')
   await expect.poll(() => begun('three')).toBe(1)
+  await before.stop()
   const approval = await ask()
   const word = { by: 'user:grace', approve: true, at: new Date().toISOString() }
   await world.journal.append({
@@ -75,7 +76,7 @@ test('what a crash left out of the list is brought into it', async () => {
   })
   const status = async () => (await world.approvals.list('acme', { run: approval.run }))[0]?.status
   expect(await status()).toBe('pending')
-  await ask()
+  const follower = follow('three')
   await expect.poll(status, { timeout: 10_000 }).toBe('approved')
   await follower.stop()
 })

@@ -38,8 +38,23 @@ export interface FollowParts {
   hear(listener: () => void): () => void
 }
 
+export interface ChangesPage {
+  changes: ApprovalChange[]
+  /** Where to read on. */
+  end: string
+  /** False when there is more already. */
+  isLast: boolean
+}
+
+/** What happened to a tenant's approvals after a position, oldest first. */
+export async function readChanges(journal: Journal, query: { tenant: string; after: string }): Promise<ChangesPage> {
+  const page = await readPage(journal, { ...query, streamPrefix: APPROVAL_STREAMS, limit: PAGE })
+  const changes = await Promise.all(page.entries.map((entry) => changeOf(journal, entry)))
+  return { changes: changes.filter((change) => change !== undefined), end: page.end, isLast: page.isLast }
+}
+
 /** The change that an entry was; undefined for one of which no more is known, as it was redacted. */
-export async function changeOf(journal: Journal, entry: JournalEntry): Promise<ApprovalChange | undefined> {
+async function changeOf(journal: Journal, entry: JournalEntry): Promise<ApprovalChange | undefined> {
   const { tenant, stream, seq, position, kind, at } = entry
   const recorded = approvalOf(await journal.read(tenant, stream, { limit: seq }))
   return recorded && { tenant, position, kind: kind as ApprovalEvent['kind'], at, approval: recorded.approval }

@@ -3,6 +3,7 @@ import type { Principal } from '@soma/contracts/tenant'
 import { openPostgresBroadcast } from '@soma/ports/broadcast/postgres'
 import { openPostgresJournal } from '@soma/ports/journal/postgres'
 import { openTestSql } from '@soma/ports/sql/testing'
+import type { KnownPeople } from '../auth/people.ts'
 import { canRefuse, person } from '../gate/testing.ts'
 import type { ActionToApprove, Approval } from './approval.ts'
 import { type ApprovalRequest, type Approvals, openApprovals } from './approvals.ts'
@@ -17,8 +18,13 @@ export async function openTestApprovals() {
     alone: false,
     /** Person behind each key. */
     keys: {} as Record<string, string>,
-    behind: async () => (id: string) => people.keys[id] ?? id,
-    isAlone: async () => people.alone,
+    /** What is known of what people may now. */
+    capabilities: {} as Record<string, string[]>,
+    in: async (): Promise<KnownPeople> => ({
+      behind: (id) => people.keys[id] ?? id,
+      capabilitiesOf: (id) => people.capabilities[id],
+      isAlone: () => people.alone,
+    }),
   }
   const parts = { sql, broadcast, people, expiresAfterSeconds: 3600 }
   const approvals = await openApprovals({ ...parts, journal })
@@ -26,6 +32,7 @@ export async function openTestApprovals() {
   return {
     sql,
     journal,
+    broadcast,
     people,
     approvals,
     elsewhere,

@@ -1,6 +1,7 @@
 import type { ApprovalTerms } from '@soma/contracts/approval-terms'
 import type { Principal } from '@soma/contracts/tenant'
 import { expect, test } from 'vitest'
+import type { KnownPeople } from '../auth/people.ts'
 import type { Approval } from './approval.ts'
 import { named, PUSH, TERMS } from './testing.ts'
 import { voiceOf } from './voice.ts'
@@ -24,8 +25,9 @@ const approval = (more: Partial<Approval> = {}): Approval => ({
   words: [],
   ...more,
 })
-const voice = (by: Principal, more: Partial<Parameters<typeof voiceOf>[0]> = {}) =>
-  voiceOf({ approval: approval(), by, approve: true, delegations: [], personBehind: (id) => id, isAlone: async () => false, ...more })
+const known: KnownPeople = { behind: (id) => id, capabilitiesOf: () => undefined, isAlone: () => false }
+const voice = async (by: Principal, more: Partial<Parameters<typeof voiceOf>[0]> = {}) =>
+  voiceOf({ approval: approval(), by, approve: true, delegations: [], known, ...more })
 
 test('no agent and no process of the platform answers, whatever it holds', async () => {
   for (const by of [
@@ -45,7 +47,7 @@ test('a person needs approval.decide', async () => {
 
 test('who asked, by an agent or in person, does not approve: never, unless alone, or always, as the terms have it', async () => {
   const outcome = async (self: ApprovalTerms['self'], isAlone: boolean) =>
-    voice(named('ada'), { approval: approval({ terms: { ...TERMS, self } }), isAlone: async () => isAlone }).then(
+    voice(named('ada'), { approval: approval({ terms: { ...TERMS, self } }), known: { ...known, isAlone: () => isAlone } }).then(
       () => 'counts',
       ({ code }) => code,
     )

@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import { holds, type Principal } from '@soma/contracts/tenant'
-import type { PersonBehind } from '../auth/people.ts'
+import type { KnownPeople } from '../auth/people.ts'
 import type { Approval } from './approval.ts'
 import { APPROVAL_DECIDE, type Delegation } from './delegations.ts'
 
@@ -19,26 +19,23 @@ export interface VoiceQuestion {
   onBehalfOf?: string
   /** In force, and given to the person. */
   delegations: readonly Delegation[]
-  personBehind: PersonBehind
-  /** True when nobody else of the tenant could decide; asked only when it matters. */
-  isAlone(): Promise<boolean>
+  known: KnownPeople
 }
 
 /**
  * Whether somebody's word on an approval counts, and in whose name: their own right first, else that of who delegated to them.
  * @throws `forbidden` with why not
  */
-export async function voiceOf(question: VoiceQuestion): Promise<Voice> {
-  const { approval, by, approve, onBehalfOf, delegations, personBehind } = question
+export function voiceOf(question: VoiceQuestion): Voice {
+  const { approval, by, approve, onBehalfOf, delegations, known } = question
   if (by.kind === 'agent' || by.id.startsWith('service:'))
     throw new SomaError('forbidden', `${by.id} is no person, and only people answer approvals.`, { approval: approval.id })
   // Whoever asked may take it back.
-  if (!approve && isAsker(approval, personBehind, by.id)) return { by: by.id }
-  const rights = [by, ...delegations.map(({ from, capabilities, within }) => ({ id: from, capabilities, within }))]
+  if (!approve && isAsker(approval, known, by.id)) return { by: by.id }
   let why: SomaError | undefined
-  for (const right of rights) {
+  for (const right of [by, ...delegations.map((delegation) => rightOf(delegation, known))]) {
     if (onBehalfOf !== undefined && right.id !== onBehalfOf) continue
-    const refused = await refusalOf(right, question)
+    const refused = refusalOf(right, question)
     if (!refused) return right === by ? { by: by.id } : { by: by.id, onBehalfOf: right.id }
     why ??= refused
   }
@@ -47,8 +44,14 @@ export async function voiceOf(question: VoiceQuestion): Promise<Voice> {
 
 type Right = Pick<Principal, 'id' | 'capabilities' | 'within'>
 
+/** What a delegator lends: what they had then, within what they have now as far as that is known. */
+function rightOf({ from, capabilities, within }: Delegation, known: KnownPeople): Right {
+  const now = known.capabilitiesOf(from)
+  return { id: from, capabilities, within: now === undefined ? within : [...within, now] }
+}
+
 /** Why a right, one's own or that of a delegator, does not let the person say this. */
-async function refusalOf(right: Right, { approval, by, approve, personBehind, isAlone }: VoiceQuestion): Promise<SomaError | undefined> {
+function refusalOf(right: Right, { approval, by, approve, known }: VoiceQuestion): SomaError | undefined {
   const { id, terms } = approval
   const needed = [APPROVAL_DECIDE, ...terms.capabilities]
   const missing = needed.find((capability) => !holds(right, capability))
@@ -57,14 +60,14 @@ async function refusalOf(right: Right, { approval, by, approve, personBehind, is
       approval: id,
       capability: missing,
     })
-  const asker = approve ? [right.id, by.id].find((id) => isAsker(approval, personBehind, id)) : undefined
+  const asker = approve ? [right.id, by.id].find((each) => isAsker(approval, known, each)) : undefined
   if (asker === undefined || terms.self === 'always') return undefined
-  if (terms.self === 'alone' && (await isAlone())) return undefined
+  if (terms.self === 'alone' && known.isAlone(known.behind(by.id), needed)) return undefined
   const why = terms.self === 'alone' ? 'as there are others who can' : 'as the constitution has it'
   return new SomaError('forbidden', `${asker} asked for this, so somebody else must approve it, ${why}.`, { approval: id, askedBy: asker })
 }
 
 /** True for whoever stands behind the one who asks, or behind the one whom an agent acts for. */
-function isAsker({ requestedBy, onBehalfOf }: Approval, personBehind: PersonBehind, id: string): boolean {
-  return [requestedBy, onBehalfOf].some((asker) => asker !== undefined && personBehind(asker) === personBehind(id))
+function isAsker({ requestedBy, onBehalfOf }: Approval, { behind }: KnownPeople, id: string): boolean {
+  return [requestedBy, onBehalfOf].some((asker) => asker !== undefined && behind(asker) === behind(id))
 }

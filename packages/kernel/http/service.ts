@@ -13,6 +13,7 @@ import type { Approvals } from '../approvals/approvals.ts'
 import type { Tokens } from '../auth/open-tokens.ts'
 import type { Budgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
+import type { Egress } from '../egress/egress.ts'
 import type { Gate } from '../gate/gate.ts'
 import type { PolicyChanges } from '../gate/policy-changes.ts'
 import type { Keys } from '../keys/keys.ts'
@@ -32,6 +33,8 @@ export interface Needs extends Ports {
   approvals: Approvals
   gate: Gate
   policyChanges: PolicyChanges
+  /** The only way out of the machine. */
+  egress: Pick<Egress, 'fetch' | 'isException'>
   operations: Operations
   performAction: PerformAction
   runLabels: RunLabels

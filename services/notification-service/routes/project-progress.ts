@@ -22,7 +22,7 @@ export function projectProgressRoutes(app: ServiceApp, { fetchAs, live }: Pick<S
     try {
       yield first
       for (let last = first; !ENDED.includes(last.status); ) {
-        await watcher.changed(LOOK_EVERY, signal)
+        await watcher.next(LOOK_EVERY, signal)
         if (signal.aborted) return
         const now = await read(principal, id)
         if (isDeepStrictEqual(now, last)) continue
@@ -30,7 +30,7 @@ export function projectProgressRoutes(app: ServiceApp, { fetchAs, live }: Pick<S
         last = now
       }
     } finally {
-      watcher.end()
+      watcher.stop()
     }
   }
 
