@@ -1,6 +1,8 @@
 import { SomaError } from '@soma/contracts/errors'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { showStandstills } from '../telemetry/kernel-metrics.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { type ActionToApprove, type Approval, approvalDigest, DELIVERABLE_START } from './approval.ts'
 import type { ApprovalRequest } from './approvals.ts'
 import { AGENT, approve, named, openTestApprovals, PUSH, question, TERMS } from './testing.ts'
@@ -417,6 +419,17 @@ describe('lists', () => {
     expect(await list({ expiresBefore: new Date(Date.now() + 7_200_000) })).toHaveLength(7)
     expect(await list({ expiresBefore: new Date() })).toEqual([])
   })
+})
+
+test('what waits is counted for whoever watches the platform', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  showStandstills(world.sql, metrics)
+  const waiting = async () => Number(/^approvals_waiting (\d+)$/m.exec((await metrics.exposition()).text)?.[1])
+  const before = await waiting()
+  const approval = await ask(question())
+  expect(await waiting()).toBe(before + 1)
+  await approve(world.approvals, approval)
+  expect(await waiting()).toBe(before)
 })
 
 test('a tenant that is not there has nothing', async () => {

@@ -54,7 +54,7 @@ const notes = defineService({
       throw new SomaError('budget_exceeded', 'The budget has 3 tokens left.', { left: 3, retryAfterSeconds: 12.2 })
     })
     app.get(
-      '/v1/hello',
+      '/v1/auth/methods',
       { config: { action: { name: 'http.hello.read', capability: 'public', effect: 'read', public: true } } },
       async () => ({ hello: 'world' }),
     )
@@ -108,6 +108,27 @@ describe('default deny', () => {
     await expect(openTestServer([twice])).rejects.toThrow(/GET \/v1\/b and GET \/v1\/a both are the operation "http.same"/)
   })
 
+  test('a route that says it is public is refused unless the list of public routes has it, whatever the method', async () => {
+    const open = { action: { name: 'http.open', capability: 'public', effect: 'read', public: true } } as const
+    const serving = (method: 'GET' | 'POST', url: string) =>
+      openTestServer([
+        defineService({
+          name: 'open',
+          summary: '',
+          routes: (app) => void app.route({ method, url, config: open, handler: async () => 1 }),
+        }),
+      ])
+    for (const [method, url] of [
+      ['GET', '/v1/secrets'],
+      ['POST', '/v1/auth/methods'],
+      ['GET', '/documents'],
+    ] as const)
+      await expect(serving(method, url)).rejects.toThrow(`The route ${method} ${url} says that it is public, and does not stand in`)
+    server = await serving('GET', '/v1/auth/methods')
+    for (const method of ['GET', 'HEAD'] as const)
+      expect((await server.app.inject({ method, url: '/v1/auth/methods' })).statusCode).toBe(200)
+  })
+
   test('every route but the public ones asks for credentials and then the gate', async () => {
     const asked: GateRequest[] = []
     server = await openTestServer([notes], {
@@ -129,7 +150,7 @@ describe('default deny', () => {
         action: { name: 'http.notes.read', capability: 'notes.read', effect: 'read', resource: { id: '7' } },
       },
     ])
-    expect((await server.app.inject('/v1/hello')).json()).toEqual({ hello: 'world' })
+    expect((await server.app.inject('/v1/auth/methods')).json()).toEqual({ hello: 'world' })
     expect(asked).toHaveLength(1)
   })
 

@@ -21,6 +21,7 @@ import { allowedMethods, type KnownRoute } from './method-not-allowed.ts'
 import { addOpenApi, assertUniqueOperations } from './openapi.ts'
 import { type About, addPlatformRoutes } from './platform-routes.ts'
 import { problemHeaders, problemOf } from './problem.ts'
+import { assertMayBePublic } from './public-routes.ts'
 import { type Authenticate, addRequestLife, callerOf, isAuthenticated, isPlatform, isProbe, pathOf, principalOf } from './request-life.ts'
 import type { Needs, Service, ServiceApp, ServiceContext } from './service.ts'
 
@@ -69,8 +70,11 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   // The pages that a plugin brings can't say what they do; nothing else is registered while they are.
   let isDocumentation = false
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, action: isDocumentation ? DOCUMENTATION : actionOf(route) }
-    routes.push({ url: route.url, methods: [route.method].flat() })
+    const action = isDocumentation ? DOCUMENTATION : actionOf(route)
+    const methods = [route.method].flat()
+    if (action.public) for (const method of methods) assertMayBePublic(method, route.url)
+    route.config = { ...route.config, action }
+    routes.push({ url: route.url, methods })
   })
   app.setErrorHandler(answerProblem)
   addRequestLife(app, { ...parts, ...telemetry })

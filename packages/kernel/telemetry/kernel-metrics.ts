@@ -133,7 +133,7 @@ export function showStandstills({ platform }: Pick<Sql, 'platform'>, metrics: Me
   }
   metrics.gaugeOf(
     { name: 'approvals_waiting', help: 'Approvals that no person has decided, of all tenants.' },
-    count('approvals.approvals', "status = 'pending'"),
+    count('approvals.documents', "status = 'pending'"),
   )
   metrics.gaugeOf(
     { name: 'kill_switches_on', help: 'Kill switches that are on, of all tenants.' },
