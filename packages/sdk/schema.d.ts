@@ -955,6 +955,57 @@ export interface paths {
         patch: operations["http.tenant.change"];
         trace?: never;
     };
+    "/v1/training/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put the tenant into training mode, for 24 hours at the most; one at a time */
+        post: operations["http.training.start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/training/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End training mode */
+        post: operations["http.training.stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/training/{tenant}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Is the tenant in training mode, by whom and why? */
+        get: operations["http.training.read"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/constitution": {
         parameters: {
             query?: never;
@@ -1606,78 +1657,6 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/notifications/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What people should know, as server-sent events: what waits for approval, and whatever becomes of it
-         * @description Begins with one `approval.waiting` for each that waits. Then `approval.requested`, `.supported`, `.approved`, `.rejected`, `.expired` and `.used` as they happen. Send the id of the last event as Last-Event-ID to miss none.
-         */
-        get: operations["http.notifications.events"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/webhooks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Webhooks of the tenant, and how they are */
-        get: operations["http.webhooks.list"];
-        put?: never;
-        /** Have a server told what happens to approvals. The secret that signs is shown this once. */
-        post: operations["http.webhooks.create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/webhooks/{id}/on": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Send again to a webhook that was switched off, or try at once what waits */
-        post: operations["http.webhooks.on"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/webhooks/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /** Delete a webhook with what waits for it */
-        delete: operations["http.webhooks.delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -4475,6 +4454,132 @@ export interface operations {
                         id: string;
                         name: string;
                         createdAt: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.training.start": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        tenant: string;
+                        isActive: boolean;
+                        /** @description Who holds it, or held it last */
+                        holder: string | null;
+                        reason: string | null;
+                        startedAt: string | null;
+                        /** @description When it ends by itself, or ended */
+                        expiresAt: string | null;
+                        /** @description Grows with every start; what training writes is refused with a lower one */
+                        token: number;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.training.stop": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Of the start that it ends; without it, whichever holds */
+                    token?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        tenant: string;
+                        isActive: boolean;
+                        /** @description Who holds it, or held it last */
+                        holder: string | null;
+                        reason: string | null;
+                        startedAt: string | null;
+                        /** @description When it ends by itself, or ended */
+                        expiresAt: string | null;
+                        /** @description Grows with every start; what training writes is refused with a lower one */
+                        token: number;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.training.read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        tenant: string;
+                        isActive: boolean;
+                        /** @description Who holds it, or held it last */
+                        holder: string | null;
+                        reason: string | null;
+                        startedAt: string | null;
+                        /** @description When it ends by itself, or ended */
+                        expiresAt: string | null;
+                        /** @description Grows with every start; what training writes is refused with a lower one */
+                        token: number;
                     };
                 };
             };
@@ -8046,221 +8151,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    "http.notifications.events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Default Response */
-            200: {
-                headers: {
-                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
-                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
-                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    "http.webhooks.list": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Default Response */
-            200: {
-                headers: {
-                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
-                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
-                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: {
-                            id: string;
-                            url: string;
-                            events: string[];
-                            createdBy: string;
-                            createdAt: string;
-                            isOn: boolean;
-                            /** @description Why nothing is sent any more */
-                            offReason: string | null;
-                            /** @description Events that were not delivered yet */
-                            waiting: number;
-                            /** @description Attempts that failed since the last one that did not */
-                            failures: number;
-                            lastError: string | null;
-                            lastSentAt: string | null;
-                            /** @description Of what waits */
-                            nextAttemptAt: string | null;
-                        }[];
-                    };
-                };
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    "http.webhooks.create": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /** Format: uri */
-                    url: string;
-                    /**
-                     * @default [
-                     *       "approval.*"
-                     *     ]
-                     */
-                    events?: string[];
-                };
-            };
-        };
-        responses: {
-            /** @description Default Response */
-            201: {
-                headers: {
-                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
-                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
-                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        webhook: {
-                            id: string;
-                            url: string;
-                            events: string[];
-                            createdBy: string;
-                            createdAt: string;
-                            isOn: boolean;
-                            /** @description Why nothing is sent any more */
-                            offReason: string | null;
-                            /** @description Events that were not delivered yet */
-                            waiting: number;
-                            /** @description Attempts that failed since the last one that did not */
-                            failures: number;
-                            lastError: string | null;
-                            lastSentAt: string | null;
-                            /** @description Of what waits */
-                            nextAttemptAt: string | null;
-                        };
-                        /** @description whsec_…, as Standard Webhooks has it */
-                        secret: string;
-                    };
-                };
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    "http.webhooks.on": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Default Response */
-            200: {
-                headers: {
-                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
-                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
-                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        id: string;
-                        url: string;
-                        events: string[];
-                        createdBy: string;
-                        createdAt: string;
-                        isOn: boolean;
-                        /** @description Why nothing is sent any more */
-                        offReason: string | null;
-                        /** @description Events that were not delivered yet */
-                        waiting: number;
-                        /** @description Attempts that failed since the last one that did not */
-                        failures: number;
-                        lastError: string | null;
-                        lastSentAt: string | null;
-                        /** @description Of what waits */
-                        nextAttemptAt: string | null;
-                    };
-                };
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    "http.webhooks.delete": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Default Response */
-            200: {
-                headers: {
-                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
-                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
-                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        id: string;
-                        url: string;
-                        events: string[];
-                        createdBy: string;
-                        createdAt: string;
-                        isOn: boolean;
-                        /** @description Why nothing is sent any more */
-                        offReason: string | null;
-                        /** @description Events that were not delivered yet */
-                        waiting: number;
-                        /** @description Attempts that failed since the last one that did not */
-                        failures: number;
-                        lastError: string | null;
-                        lastSentAt: string | null;
-                        /** @description Of what waits */
-                        nextAttemptAt: string | null;
-                    };
-                };
             };
             default: components["responses"]["Problem"];
         };

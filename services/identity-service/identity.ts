@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
 import type { Tokens } from '@soma/kernel/auth/open-tokens'
@@ -58,6 +58,27 @@ export async function record(
   payload: object,
 ): Promise<void> {
   await journal.append({ tenant, stream: 'identity', expectedSeq: 'any', entries: [{ kind, payload }] })
+}
+
+/** Tells whoever follows a topic. */
+export async function publish(
+  { events }: Pick<Identity, 'events'>,
+  topic: string,
+  { type, tenant, subject, data }: { type: `soma.${string}`; tenant: string; subject: string; data: object },
+): Promise<void> {
+  await events.publish(topic, [
+    {
+      specversion: '1.0',
+      id: randomUUID(),
+      source: 'soma/identity-service',
+      type,
+      subject,
+      time: new Date().toISOString(),
+      datacontenttype: 'application/json',
+      partitionkey: tenant,
+      data,
+    },
+  ])
 }
 
 /** What somebody gets who signed in, or goes on with a session. */

@@ -12,6 +12,7 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { signInRoutes } from './routes/sign-in.ts'
 import { tenantRoutes } from './routes/tenants.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { trainingRoutes } from './routes/training.ts'
 import { userRoutes } from './routes/users.ts'
 import { sweep } from './sweep.ts'
 
@@ -34,6 +35,7 @@ export const identityService = defineService({
     apiKeyRoutes(app, identity)
     tokenRoutes(app, identity)
     tenantRoutes(app, identity)
+    trainingRoutes(app, identity)
   },
   async start({ sql, folder, logger, onStop }) {
     const file = await ensureFirstAdministrator(sql, dirname(await folder('run')))

@@ -150,4 +150,15 @@ export const IDENTITY_MIGRATIONS: readonly Migration[] = [
       blocked_until timestamptz not null
     )`,
   },
+  {
+    name: '003-training-locks',
+    up: `create table training_locks (
+      tenant text primary key,
+      holder text not null,
+      reason text not null,
+      started_at timestamptz not null,
+      expires_at timestamptz not null,
+      token bigint not null
+    )`,
+  },
 ]

@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { SomaError } from '@soma/contracts/errors'
 import { RoleName } from '@soma/contracts/roles'
 import { assertMayChange } from '@soma/kernel/auth/held-capabilities'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
 import type { ServiceApp } from '@soma/kernel/http/service'
 import { z } from 'zod'
-import { assertSignsInHere, type Identity, record, tokensOf } from '../identity.ts'
+import { assertSignsInHere, type Identity, publish, record, tokensOf } from '../identity.ts'
 import { addressSubject, beginAttempt, takeBack } from '../people/attempts.ts'
 import {
   acceptInvitation,
@@ -40,7 +39,6 @@ export const Link = z.object({
   token: z.string().describe('To be given to whom it is for; shown this once, good once'),
 })
 const Id = z.object({ id: z.string().max(100) })
-const TOPIC = 'identity.invitations'
 
 /** Links by which people come in: there is no mail server here, so whoever makes one hands it on. */
 export function invitationRoutes(app: ServiceApp, identity: Identity): void {
@@ -163,19 +161,8 @@ export function invitationRoutes(app: ServiceApp, identity: Identity): void {
     const link = await invite(sql, tenant, request)
     const { id, purpose, expiresAt } = link.invitation
     await record(identity, tenant, 'identity.invited', { invitation: id, purpose, roles: request.roles, by: request.createdBy })
-    await identity.events.publish(TOPIC, [
-      {
-        specversion: '1.0',
-        id: randomUUID(),
-        source: 'soma/identity-service',
-        type: 'soma.invitation.created',
-        subject: id,
-        time: new Date().toISOString(),
-        datacontenttype: 'application/json',
-        partitionkey: tenant,
-        data: { invitation: id, purpose, email: request.email, expiresAt },
-      },
-    ])
+    const data = { invitation: id, purpose, email: request.email, expiresAt }
+    await publish(identity, 'identity.invitations', { type: 'soma.invitation.created', tenant, subject: id, data })
     return link
   }
 }
