@@ -67,20 +67,15 @@ const telemetry = {
 }
 const logger = await createLogger(config.log)
 
-const answer = { schema: { response: { 200: z.object({ ok: z.boolean() }) } } }
+const answer = { schema: { response: { 200: z.object({ status: z.literal('ok') }) } } }
 const service = defineService({
   name: 'bench-service',
-  summary: 'One route behind the gate and one without it.',
+  summary: 'One route behind the gate.',
   routes(app) {
-    app.get(
-      '/v1/bench/public',
-      { config: { action: { name: 'http.bench.public', capability: 'public', effect: 'read', public: true } }, ...answer },
-      async () => ({ ok: true }),
-    )
     app.get(
       '/v1/bench/gated',
       { config: { action: { name: 'http.bench.gated', capability: 'bench.read', effect: 'read' } }, ...answer },
-      async () => ({ ok: true }),
+      async () => ({ status: 'ok' as const }),
     )
   },
 })
