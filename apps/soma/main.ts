@@ -20,6 +20,8 @@ const LOAD: Readonly<Record<string, () => Promise<{ default: Configure }>>> = {
   approve: () => import('./commands/approve.ts'),
   reject: () => import('./commands/reject.ts'),
   kill: () => import('./commands/kill.ts'),
+  constitution: () => import('./commands/constitution.ts'),
+  policy: () => import('./commands/policy.ts'),
   budgets: () => import('./commands/budgets.ts'),
   audit: () => import('./commands/audit.ts'),
   replay: () => import('./commands/replay.ts'),

@@ -18,6 +18,8 @@ export const COMMANDS = [
   { name: 'approve', group: 'Govern', summary: 'Approve what waits for a person' },
   { name: 'reject', group: 'Govern', summary: 'Reject what waits for a person' },
   { name: 'kill', group: 'Govern', summary: 'Stop a tool, capsule, run, project or everything, at once' },
+  { name: 'constitution', group: 'Govern', summary: 'See the rules, and change them: try, propose, publish, roll back' },
+  { name: 'policy', group: 'Govern', summary: 'Ask what would be decided, and why' },
   { name: 'budgets', group: 'Govern', summary: 'Show what was spent, of what limit' },
   { name: 'audit', group: 'Prove', summary: 'Export the audit ledger and verify it' },
   { name: 'replay', group: 'Prove', summary: 'Replay a finished run without touching the world' },

@@ -1067,8 +1067,24 @@ export interface paths {
         /** Versions of the tenant’s own rules, newest first */
         get: operations["http.constitution.versions"];
         put?: never;
-        /** Publish a version of the tenant’s own rules. They can forbid more and allow what nothing speaks about; no denial of the base is taken back. */
-        post: operations["http.constitution.publish"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version of the tenant’s own rules */
+        get: operations["http.constitution.version"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1084,8 +1100,162 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Check rules and run their tests, without publishing */
+        /** Check rules and run their tests, without proposing them */
         post: operations["http.constitution.validate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which rules are added, removed or changed from one text to another */
+        post: operations["http.constitution.diff"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What these rules would have decided about the last real questions, and what differs from what was decided */
+        post: operations["http.constitution.preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/proposals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proposals, newest first */
+        get: operations["http.constitution.proposals"];
+        put?: never;
+        /** Propose rules for the tenant, or to bring an earlier version back. They can forbid more and allow what nothing speaks about; no denial of the base is taken back. */
+        post: operations["http.constitution.propose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/proposals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A proposal */
+        get: operations["http.constitution.proposal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/proposals/{id}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign a proposal and put it in force, as another person than who proposed it */
+        post: operations["http.constitution.publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/constitution/proposals/{id}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a proposal back, or turn it down */
+        post: operations["http.constitution.withdraw"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What would be decided: verdict, reasons, score, obligations */
+        post: operations["http.policy.evaluate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same, with each rule that applies to such an action and which of its conditions hold */
+        post: operations["http.policy.explain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/score": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** How far an action keeps to the rules, from 0 to 1 */
+        post: operations["http.policy.score"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1109,7 +1279,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/policies/evaluate": {
+    "/v1/policies/{tenant}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All rules that decide for a tenant, the platform’s and its own, and the digest that decisions name */
+        get: operations["http.policies.read"];
+        /** Propose other rules in the place of the tenant’s own */
+        put: operations["http.policies.replace"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/policies/{tenant}/rules": {
         parameters: {
             query?: never;
             header?: never;
@@ -1118,8 +1306,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What would be decided, and why. Nothing happens and nothing is recorded. */
-        post: operations["http.policies.evaluate"];
+        /** Propose further rules besides the tenant’s own */
+        post: operations["http.policies.add"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1657,6 +1845,78 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What people should know, as server-sent events: what waits for approval, and whatever becomes of it
+         * @description Begins with one `approval.waiting` for each that waits. Then `approval.requested`, `.supported`, `.approved`, `.rejected`, `.expired` and `.used` as they happen. Send the id of the last event as Last-Event-ID to miss none.
+         */
+        get: operations["http.notifications.events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Webhooks of the tenant, and how they are */
+        get: operations["http.webhooks.list"];
+        put?: never;
+        /** Have a server told what happens to approvals. The secret that signs is shown this once. */
+        post: operations["http.webhooks.create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/on": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send again to a webhook that was switched off, or try at once what waits */
+        post: operations["http.webhooks.on"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a webhook with what waits for it */
+        delete: operations["http.webhooks.delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -4612,10 +4872,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         };
                         overlay: {
                             tenant: string;
@@ -4624,10 +4896,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         } | null;
                     };
                 };
@@ -4661,10 +4945,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         };
                         overlay: {
                             tenant: string;
@@ -4673,10 +4969,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         } | null;
                     };
                 };
@@ -4710,10 +5018,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         };
                         overlays: {
                             tenant: string;
@@ -4756,10 +5076,22 @@ export interface operations {
                             /** @description sha-256 of the YAML text */
                             digest: string;
                             keyId: string;
-                            /** @description Ed25519 over the digest, base64url */
+                            /** @description Ed25519 over tenant, version and digest, base64url */
                             signature: string;
+                            /** @description Why it was made, in the words of whoever proposed it */
+                            note: string;
+                            proposedBy: string;
                             publishedBy: string;
                             publishedAt: string;
+                            /** @description The earlier version that it brings back */
+                            rollbackTo: number | null;
+                            /**
+                             * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                             * @enum {string}
+                             */
+                            review: "two people" | "alone" | "emergency" | "platform";
+                            /** @description What the emergency was */
+                            emergency: string | null;
                         }[];
                         /** @description Leads to the next page; null on the last */
                         nextCursor: string | null;
@@ -4769,26 +5101,19 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    "http.constitution.publish": {
+    "http.constitution.version": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
-                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            header?: never;
+            path: {
+                version: number;
             };
-            path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": {
-                    yaml: string;
-                };
-            };
-        };
+        requestBody?: never;
         responses: {
             /** @description Default Response */
-            201: {
+            200: {
                 headers: {
                     "ratelimit-limit": components["headers"]["ratelimit-limit"];
                     "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
@@ -4803,10 +5128,22 @@ export interface operations {
                         /** @description sha-256 of the YAML text */
                         digest: string;
                         keyId: string;
-                        /** @description Ed25519 over the digest, base64url */
+                        /** @description Ed25519 over tenant, version and digest, base64url */
                         signature: string;
+                        /** @description Why it was made, in the words of whoever proposed it */
+                        note: string;
+                        proposedBy: string;
                         publishedBy: string;
                         publishedAt: string;
+                        /** @description The earlier version that it brings back */
+                        rollbackTo: number | null;
+                        /**
+                         * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                         * @enum {string}
+                         */
+                        review: "two people" | "alone" | "emergency" | "platform";
+                        /** @description What the emergency was */
+                        emergency: string | null;
                     };
                 };
             };
@@ -4849,12 +5186,290 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    "http.policies.bundle": {
+    "http.constitution.diff": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Without it, what is in force */
+                    from?: {
+                        yaml: string;
+                    } | {
+                        proposal: string;
+                    } | {
+                        version: number;
+                    };
+                    to: {
+                        yaml: string;
+                    } | {
+                        proposal: string;
+                    } | {
+                        version: number;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        added: ({
+                            id: string;
+                            says: string;
+                            decide: string;
+                        } & {
+                            [key: string]: unknown;
+                        })[];
+                        removed: ({
+                            id: string;
+                            says: string;
+                            decide: string;
+                        } & {
+                            [key: string]: unknown;
+                        })[];
+                        changed: {
+                            id: string;
+                            fields: string[];
+                            before: {
+                                id: string;
+                                says: string;
+                                decide: string;
+                            } & {
+                                [key: string]: unknown;
+                            };
+                            after: {
+                                id: string;
+                                says: string;
+                                decide: string;
+                            } & {
+                                [key: string]: unknown;
+                            };
+                        }[];
+                        tests: {
+                            added: string[];
+                            removed: string[];
+                            changed: string[];
+                        };
+                        residency?: {
+                            before: string[];
+                            after: string[];
+                        };
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.preview": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    rules: {
+                        yaml: string;
+                    } | {
+                        proposal: string;
+                    } | {
+                        version: number;
+                    };
+                    /**
+                     * @description How many of the last decisions are asked again
+                     * @default 1000
+                     */
+                    last?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Recorded decisions that were looked at */
+                        asked: number;
+                        same: number;
+                        changed: {
+                            /** @enum {string} */
+                            from: "allow" | "deny" | "needs_approval";
+                            /** @enum {string} */
+                            to: "allow" | "deny" | "needs_approval";
+                            count: number;
+                        }[];
+                        /** @description Those that could not be asked again, and so are neither the same nor changed */
+                        unknown: {
+                            why: string;
+                            count: number;
+                        }[];
+                        changes: {
+                            /** @description Of the entry in the ledger */
+                            position: string;
+                            at: string;
+                            principal: string;
+                            action: string;
+                            /** @enum {string} */
+                            effect: "read" | "write" | "destructive";
+                            before: {
+                                /** @enum {string} */
+                                verdict: "allow" | "deny" | "needs_approval";
+                                rules: string[];
+                                obligations: string[];
+                            };
+                            after: {
+                                /** @enum {string} */
+                                verdict: "allow" | "deny" | "needs_approval";
+                                rules: string[];
+                                obligations: string[];
+                                reasons: string[];
+                            };
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.proposals": {
+        parameters: {
+            query?: {
+                /** @description Items at the most */
+                limit?: number;
+                /** @description nextCursor of the page before */
+                cursor?: string;
+                status?: "open" | "published" | "withdrawn";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            tenant: string;
+                            yaml: string;
+                            digest: string;
+                            note: string;
+                            /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                            basedOn: number;
+                            rollbackTo: number | null;
+                            proposedBy: string;
+                            proposedAt: string;
+                            /** @enum {string} */
+                            status: "open" | "published" | "withdrawn";
+                            decidedBy: string | null;
+                            decidedAt: string | null;
+                            /** @description What it was published as */
+                            version: number | null;
+                        }[];
+                        /** @description Leads to the next page; null on the last */
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.propose": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    yaml: string;
+                    /** @description Why */
+                    note: string;
+                } | {
+                    rollbackTo: number;
+                    /** @description Why */
+                    note: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        tenant: string;
+                        yaml: string;
+                        digest: string;
+                        note: string;
+                        /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                        basedOn: number;
+                        rollbackTo: number | null;
+                        proposedBy: string;
+                        proposedAt: string;
+                        /** @enum {string} */
+                        status: "open" | "published" | "withdrawn";
+                        decidedBy: string | null;
+                        decidedAt: string | null;
+                        /** @description What it was published as */
+                        version: number | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.proposal": {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                tenant: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -4870,17 +5485,140 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        version: string;
-                        document: {
-                            [key: string]: unknown;
-                        };
+                        id: string;
+                        tenant: string;
+                        yaml: string;
+                        digest: string;
+                        note: string;
+                        /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                        basedOn: number;
+                        rollbackTo: number | null;
+                        proposedBy: string;
+                        proposedAt: string;
+                        /** @enum {string} */
+                        status: "open" | "published" | "withdrawn";
+                        decidedBy: string | null;
+                        decidedAt: string | null;
+                        /** @description What it was published as */
+                        version: number | null;
                     };
                 };
             };
             default: components["responses"]["Problem"];
         };
     };
-    "http.policies.evaluate": {
+    "http.constitution.publish": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Rollbacks only: why one person must do */
+                    emergency?: string;
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        tenant: string;
+                        version: number;
+                        yaml: string;
+                        /** @description sha-256 of the YAML text */
+                        digest: string;
+                        keyId: string;
+                        /** @description Ed25519 over tenant, version and digest, base64url */
+                        signature: string;
+                        /** @description Why it was made, in the words of whoever proposed it */
+                        note: string;
+                        proposedBy: string;
+                        publishedBy: string;
+                        publishedAt: string;
+                        /** @description The earlier version that it brings back */
+                        rollbackTo: number | null;
+                        /**
+                         * @description Whether a second person published it; if not, because nobody else of the tenant could, in an emergency, or with the platform
+                         * @enum {string}
+                         */
+                        review: "two people" | "alone" | "emergency" | "platform";
+                        /** @description What the emergency was */
+                        emergency: string | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.constitution.withdraw": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    reason: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        tenant: string;
+                        yaml: string;
+                        digest: string;
+                        note: string;
+                        /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                        basedOn: number;
+                        rollbackTo: number | null;
+                        proposedBy: string;
+                        proposedAt: string;
+                        /** @enum {string} */
+                        status: "open" | "published" | "withdrawn";
+                        decidedBy: string | null;
+                        decidedAt: string | null;
+                        /** @description What it was published as */
+                        version: number | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policy.evaluate": {
         parameters: {
             query?: never;
             header?: {
@@ -4982,6 +5720,429 @@ export interface operations {
                         }[];
                         /** @description Digest of the policy that decided */
                         policy: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policy.explain": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    principal: {
+                        /** @description Stable id: user:…, key:…, agent:… */
+                        id: string;
+                        /** @enum {string} */
+                        kind: "user" | "service" | "agent";
+                        capabilities: string[];
+                        /** @default [] */
+                        within?: string[][];
+                        mfa?: boolean;
+                        mfaAt?: number;
+                        run?: string;
+                        tools?: string[][];
+                        onBehalfOf?: string;
+                        session?: string;
+                    };
+                    action: {
+                        /** @description Dotted name: tool.git.log, deliverable.start, http.projects.create */
+                        name: string;
+                        /** @description The capability the caller needs, e.g. tool.git.read */
+                        capability: string;
+                        /** @enum {string} */
+                        effect: "read" | "write" | "destructive";
+                        /**
+                         * @description What it acts on, as facts a rule can test
+                         * @default {}
+                         */
+                        resource?: {
+                            [key: string]: unknown;
+                        };
+                        /** @description The input, secrets redacted */
+                        arguments?: unknown;
+                    };
+                    /** @default {} */
+                    context?: {
+                        run?: string;
+                        project?: string;
+                        deliverable?: string;
+                        persona?: string;
+                        capsule?: string;
+                        callers?: string[];
+                        /** @default [] */
+                        labels?: string[];
+                        /** @default [] */
+                        approvals?: string[];
+                        reason?: string;
+                        residency?: string[];
+                        exceeded?: string[];
+                        at?: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        decision: {
+                            /** @enum {string} */
+                            verdict: "allow" | "deny" | "needs_approval";
+                            reasons: {
+                                rule: string;
+                                text: string;
+                            }[];
+                            score: number;
+                            /**
+                             * @description What must be done if the action goes ahead, and the rule that says so
+                             * @default []
+                             */
+                            obligations: {
+                                kind: string;
+                                value?: unknown;
+                                rule?: string;
+                            }[];
+                            /** @description Limits that the action counts against if it goes ahead */
+                            limits?: {
+                                rule: string;
+                                most: number;
+                                seconds: number;
+                                /** @enum {string} */
+                                per: "tenant" | "principal" | "project" | "run";
+                            }[];
+                            /** @description Digest of the policy that decided */
+                            policy: string;
+                        };
+                        capability: {
+                            needed: string;
+                            /** @description By what the principal was granted itself */
+                            held: boolean;
+                            /** @description By each of the limits it acts within */
+                            within: boolean[];
+                        };
+                        rules: {
+                            rule: string;
+                            says: string;
+                            decides: string;
+                            holds: boolean;
+                            capabilities: string[];
+                            conditions: {
+                                fact: string;
+                                negated: boolean;
+                                test: string;
+                                value: unknown;
+                                /** @description What the fact is in this question; null when it is missing */
+                                given: unknown;
+                                /** @description What stands in the fact that it is compared with */
+                                other: unknown;
+                                holds: boolean;
+                            }[];
+                            limit: {
+                                most: number;
+                                seconds: number;
+                                /** @enum {string} */
+                                per: "tenant" | "principal" | "project" | "run";
+                            } | null;
+                        }[];
+                        /** @description What the tenant’s own Rego gave */
+                        own: {
+                            rule: string;
+                            says: string;
+                            decides: string;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policy.score": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    principal: {
+                        /** @description Stable id: user:…, key:…, agent:… */
+                        id: string;
+                        /** @enum {string} */
+                        kind: "user" | "service" | "agent";
+                        capabilities: string[];
+                        /** @default [] */
+                        within?: string[][];
+                        mfa?: boolean;
+                        mfaAt?: number;
+                        run?: string;
+                        tools?: string[][];
+                        onBehalfOf?: string;
+                        session?: string;
+                    };
+                    action: {
+                        /** @description Dotted name: tool.git.log, deliverable.start, http.projects.create */
+                        name: string;
+                        /** @description The capability the caller needs, e.g. tool.git.read */
+                        capability: string;
+                        /** @enum {string} */
+                        effect: "read" | "write" | "destructive";
+                        /**
+                         * @description What it acts on, as facts a rule can test
+                         * @default {}
+                         */
+                        resource?: {
+                            [key: string]: unknown;
+                        };
+                        /** @description The input, secrets redacted */
+                        arguments?: unknown;
+                    };
+                    /** @default {} */
+                    context?: {
+                        run?: string;
+                        project?: string;
+                        deliverable?: string;
+                        persona?: string;
+                        capsule?: string;
+                        callers?: string[];
+                        /** @default [] */
+                        labels?: string[];
+                        /** @default [] */
+                        approvals?: string[];
+                        reason?: string;
+                        residency?: string[];
+                        exceeded?: string[];
+                        at?: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        score: number;
+                        /** @enum {string} */
+                        verdict: "allow" | "deny" | "needs_approval";
+                        /** @description Digest of the policy that decided */
+                        policy: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policies.bundle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        version: string;
+                        document: {
+                            [key: string]: unknown;
+                        };
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policies.read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        policy: string;
+                        base: {
+                            version: number;
+                            rules: ({
+                                id: string;
+                                says: string;
+                                decide: string;
+                            } & {
+                                [key: string]: unknown;
+                            })[];
+                        };
+                        own: {
+                            version: number;
+                            rules: ({
+                                id: string;
+                                says: string;
+                                decide: string;
+                            } & {
+                                [key: string]: unknown;
+                            })[];
+                        } | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policies.replace": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    yaml: string;
+                    /** @description Why */
+                    note: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        tenant: string;
+                        yaml: string;
+                        digest: string;
+                        note: string;
+                        /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                        basedOn: number;
+                        rollbackTo: number | null;
+                        proposedBy: string;
+                        proposedAt: string;
+                        /** @enum {string} */
+                        status: "open" | "published" | "withdrawn";
+                        decidedBy: string | null;
+                        decidedAt: string | null;
+                        /** @description What it was published as */
+                        version: number | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.policies.add": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    rules: {
+                        [key: string]: unknown;
+                    }[];
+                    /** @description Why */
+                    note: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        tenant: string;
+                        yaml: string;
+                        digest: string;
+                        note: string;
+                        /** @description The version in force when it was made; 0: none. Another one since then makes it void */
+                        basedOn: number;
+                        rollbackTo: number | null;
+                        proposedBy: string;
+                        proposedAt: string;
+                        /** @enum {string} */
+                        status: "open" | "published" | "withdrawn";
+                        decidedBy: string | null;
+                        decidedAt: string | null;
+                        /** @description What it was published as */
+                        version: number | null;
                     };
                 };
             };
@@ -8151,6 +9312,221 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.notifications.events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.webhooks.list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            id: string;
+                            url: string;
+                            events: string[];
+                            createdBy: string;
+                            createdAt: string;
+                            isOn: boolean;
+                            /** @description Why nothing is sent any more */
+                            offReason: string | null;
+                            /** @description Events that were not delivered yet */
+                            waiting: number;
+                            /** @description Attempts that failed since the last one that did not */
+                            failures: number;
+                            lastError: string | null;
+                            lastSentAt: string | null;
+                            /** @description Of what waits */
+                            nextAttemptAt: string | null;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.webhooks.create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Format: uri */
+                    url: string;
+                    /**
+                     * @default [
+                     *       "approval.*"
+                     *     ]
+                     */
+                    events?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        webhook: {
+                            id: string;
+                            url: string;
+                            events: string[];
+                            createdBy: string;
+                            createdAt: string;
+                            isOn: boolean;
+                            /** @description Why nothing is sent any more */
+                            offReason: string | null;
+                            /** @description Events that were not delivered yet */
+                            waiting: number;
+                            /** @description Attempts that failed since the last one that did not */
+                            failures: number;
+                            lastError: string | null;
+                            lastSentAt: string | null;
+                            /** @description Of what waits */
+                            nextAttemptAt: string | null;
+                        };
+                        /** @description whsec_…, as Standard Webhooks has it */
+                        secret: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.webhooks.on": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        url: string;
+                        events: string[];
+                        createdBy: string;
+                        createdAt: string;
+                        isOn: boolean;
+                        /** @description Why nothing is sent any more */
+                        offReason: string | null;
+                        /** @description Events that were not delivered yet */
+                        waiting: number;
+                        /** @description Attempts that failed since the last one that did not */
+                        failures: number;
+                        lastError: string | null;
+                        lastSentAt: string | null;
+                        /** @description Of what waits */
+                        nextAttemptAt: string | null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "http.webhooks.delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes it safe to send the request again: for 24 hours the same key gives the first answer. A UUID, for instance. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    "ratelimit-limit": components["headers"]["ratelimit-limit"];
+                    "ratelimit-remaining": components["headers"]["ratelimit-remaining"];
+                    "ratelimit-reset": components["headers"]["ratelimit-reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                        url: string;
+                        events: string[];
+                        createdBy: string;
+                        createdAt: string;
+                        isOn: boolean;
+                        /** @description Why nothing is sent any more */
+                        offReason: string | null;
+                        /** @description Events that were not delivered yet */
+                        waiting: number;
+                        /** @description Attempts that failed since the last one that did not */
+                        failures: number;
+                        lastError: string | null;
+                        lastSentAt: string | null;
+                        /** @description Of what waits */
+                        nextAttemptAt: string | null;
+                    };
+                };
             };
             default: components["responses"]["Problem"];
         };

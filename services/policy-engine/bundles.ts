@@ -1,16 +1,15 @@
 import type { KeyObject } from 'node:crypto'
 import { POLICY_BUNDLE } from '@soma/kernel/gate/gate'
 import type { ServiceContext } from '@soma/kernel/http/service'
+import type { SigningKey } from '@soma/kernel/keys/keys'
 import { bodyOf, servicePrincipal } from '@soma/kernel/platform/internal-fetch'
 import { type BundleFile, policyFile } from '@soma/ports/policy/opa/bundle'
 import type { BundleSource } from '@soma/ports/policy/opa/bundle-server'
 import { createBundleShelf } from '@soma/ports/policy/opa/bundle-shelf'
-import { compileRules, type RulesInForce } from './compile-rules.ts'
+import { compileRules, PLATFORM, type RulesInForce } from './compile-rules.ts'
 
 /** Milliseconds for which rules stay in the bundle that were replaced: gates that have not heard of the change still ask for them. */
 const KEEP_REPLACED = 60_000
-/** The tenant whose rules are the base of every other's. */
-const PLATFORM = 'platform'
 
 interface Listing {
   base: RulesInForce['base']
@@ -24,7 +23,17 @@ export interface Bundles extends BundleSource {
 }
 
 /** The bundle for OPAs: the rules of every tenant. Each tenant's are compiled once, and read again only when they have changed. */
-export function createBundles({ fetchAs, logger, key }: Pick<ServiceContext, 'fetchAs' | 'logger'> & { key: KeyObject }): Bundles {
+export function createBundles({
+  fetchAs,
+  logger,
+  key,
+  rulesKey,
+}: Pick<ServiceContext, 'fetchAs' | 'logger'> & {
+  /** Signs the bundle. */
+  key: KeyObject
+  /** Has signed the rules. */
+  rulesKey: Pick<SigningKey, 'id' | 'publicKey'>
+}): Bundles {
   const shelf = createBundleShelf(key)
   const compiled = new Map<string, { file: BundleFile; until: number }>()
   let isStale = true
@@ -38,7 +47,7 @@ export function createBundles({ fetchAs, logger, key }: Pick<ServiceContext, 'fe
     try {
       const { base, overlays } = await read<Listing>(PLATFORM, '/v1/constitution/tenants')
       const wanted = new Set([keyOf(base), ...overlays.map((overlay) => keyOf(base, overlay))])
-      keep({ base, overlay: null })
+      keep(PLATFORM, { base, overlay: null })
       const missing = overlays.filter((overlay) => !compiled.has(keyOf(base, overlay)))
       await Promise.all(missing.map(({ tenant }) => keepTenant(tenant)))
       retire(wanted)
@@ -52,15 +61,16 @@ export function createBundles({ fetchAs, logger, key }: Pick<ServiceContext, 'fe
   /** One tenant's trouble is not the others': what can't be compiled is left out, and its tenant may do nothing. */
   async function keepTenant(tenant: string): Promise<void> {
     try {
-      keep(await read<RulesInForce>(tenant, '/v1/constitution/rules'))
+      keep(tenant, await read<RulesInForce>(tenant, '/v1/constitution/rules'))
     } catch (error) {
       logger.error({ err: error, tenant }, 'the rules of a tenant are left out of the bundle')
     }
   }
 
-  function keep(rules: RulesInForce): void {
+  function keep(tenant: string, rules: RulesInForce): void {
     const name = keyOf(rules.base, rules.overlay)
-    if (!compiled.has(name)) compiled.set(name, { file: policyFile(compileRules(rules)), until: Number.POSITIVE_INFINITY })
+    if (compiled.has(name)) return
+    compiled.set(name, { file: policyFile(compileRules(tenant, rules, rulesKey)), until: Number.POSITIVE_INFINITY })
   }
 
   function retire(wanted: ReadonlySet<string>): void {

@@ -123,7 +123,14 @@ export async function openInjectionWorld() {
     /** All that an order could have changed outside the agent's workspace. */
     async look(): Promise<Record<string, unknown>> {
       const { stdout: refs } = await run('git', ['-C', repository, 'for-each-ref'])
-      const governance = ['/v1/api-keys', '/v1/kill-switches', '/v1/constitution/versions', '/v1/projects', '/v1/capsules']
+      const governance = [
+        '/v1/api-keys',
+        '/v1/kill-switches',
+        '/v1/constitution/versions',
+        '/v1/constitution/proposals',
+        '/v1/projects',
+        '/v1/capsules',
+      ]
       const answers = await Promise.all(governance.map((path) => asAdministrator(`${path}?limit=200`)))
       return {
         taken: [...taken],

@@ -51,7 +51,8 @@ test('the platform starts with an OPA that has no bundle yet, and is open as soo
 })
 
 test('a constitution that is published is in force at the next request', async () => {
-  expect((await answerOf('/v1/constitution/versions', { yaml: STRICTER })).status).toBe(201)
+  const { body: proposal } = await answerOf('/v1/constitution/proposals', { yaml: STRICTER, note: 'Nobody needs to.' })
+  expect((await answerOf(`/v1/constitution/proposals/${proposal.id}/publish`, {})).status).toBe(201)
   const { status, body } = await answerOf('/v1/budgets')
   expect({ status, code: body.code, detail: body.detail }).toEqual({
     status: 403,

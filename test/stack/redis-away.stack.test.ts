@@ -224,7 +224,8 @@ test('a constitution published while Redis is away is in force in every process'
   }
   expect(await call()).toBe('done')
   await endProcess(server, 'SIGKILL')
-  const published = await platform.call(most.url, '/v1/constitution/versions', { body: { yaml: NO_GIT } })
-  expect(published.status).toBe(201)
+  const proposed = await platform.call(most.url, '/v1/constitution/proposals', { body: { yaml: NO_GIT, note: 'A test.' } })
+  const { id } = (await proposed.json()) as { id: string }
+  expect((await platform.call(most.url, `/v1/constitution/proposals/${id}/publish`, { body: {} })).status).toBe(201)
   await expect.poll(call, { timeout: 5_000 }).toBe('policy_denied')
 })

@@ -195,6 +195,16 @@ export const Config = z.strictObject({
         .describe('Public keys (PEM) whose signatures of capsules are trusted, besides the platform’s own.'),
     })
     .prefault({}),
+  constitution: z
+    .strictObject({
+      reviewers: z
+        .enum(['auto', 'two'])
+        .default('auto')
+        .describe(
+          'Who must put rules in force. auto: another person than who proposed them, unless nobody else of the tenant could. two: always another.',
+        ),
+    })
+    .prefault({}),
   budgets: z
     .strictObject({
       tenant: BudgetAmount.default({}).describe('Limit of a tenant that has none of its own, a month. A missing amount is not limited.'),

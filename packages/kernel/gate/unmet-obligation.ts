@@ -45,9 +45,11 @@ function problemOf(request: GateRequest, { kind, value }: Decision['obligations'
   }
 }
 
-function missingFactor({ principal }: GateRequest, { value }: ObligationOf<'require_mfa'>): Problem | undefined {
+function missingFactor({ principal, context }: GateRequest, { value }: ObligationOf<'require_mfa'>): Problem | undefined {
   const maxAgeSeconds = value?.within ? secondsOf(value.within) : undefined
-  const age = principal.mfaAt === undefined ? Number.POSITIVE_INFINITY : Date.now() / 1000 - principal.mfaAt
+  // The time of the question, when it is one of the past that is asked again.
+  const now = context.at === undefined ? Date.now() : Date.parse(context.at)
+  const age = principal.mfaAt === undefined ? Number.POSITIVE_INFINITY : now / 1000 - principal.mfaAt
   if (principal.mfa && (maxAgeSeconds === undefined || age <= maxAgeSeconds)) return undefined
   const text = `it needs a second factor${value?.within ? `, shown within ${value.within}` : ''}.`
   return { code: 'mfa_required', text, ...(maxAgeSeconds !== undefined && { maxAgeSeconds }) }

@@ -54,7 +54,7 @@ export async function checkConstitution(
 
   const constitution = shape.data
   problems.push(...findUnknownExpectations(constitution, base, source))
-  if (problems.length === 0) problems.push(...(await runTests(constitution, base, openPolicy, source)))
+  if (problems.length === 0) problems.push(...(await findFailingTests(constitution, base, openPolicy, source)))
   return { constitution, problems: inOrder(problems) }
 }
 
@@ -182,29 +182,49 @@ function findUnknownExpectations(constitution: Constitution, base: readonly Cons
   )
 }
 
-async function runTests(
+async function findFailingTests(
   constitution: Constitution,
   base: readonly Constitution[],
   openPolicy: () => Promise<Policy>,
   source: Source,
 ): Promise<Problem[]> {
+  const results = await testConstitution(constitution, base, openPolicy)
+  return results.flatMap(({ name, passed, expected, given }, index) =>
+    passed ? [] : [{ ...source.at(['tests', index]), message: `Test "${name}" expected ${expected} and got ${given}.` }],
+  )
+}
+
+export interface ConstitutionTestResult {
+  name: string
+  passed: boolean
+  /** `deny by "no-web"` */
+  expected: string
+  given: string
+}
+
+/** Runs a constitution's tests, in order, against the whole that is in force together. */
+export async function testConstitution(
+  constitution: Constitution,
+  base: readonly Constitution[],
+  openPolicy: () => Promise<Policy>,
+): Promise<ConstitutionTestResult[]> {
   const policy = await openPolicy()
   try {
     const rules = compileConstitution([...base, constitution])
-    const problems: Problem[] = []
-    for (const [index, { name, input, expect }] of constitution.tests.entries()) {
+    const results: ConstitutionTestResult[] = []
+    for (const { name, input, expect } of constitution.tests) {
       const question = completeQuestion(input)
       await policy.load(question.principal.tenant, rules)
       const { verdict, reasons } = await policy.decide(question)
-      const given = reasons.map(({ rule }) => rule)
-      if (verdict === expect.verdict && (expect.rule === undefined || given.includes(expect.rule))) continue
-      const expected = expect.rule === undefined ? expect.verdict : `${expect.verdict} by "${expect.rule}"`
-      problems.push({
-        ...source.at(['tests', index]),
-        message: `Test "${name}" expected ${expected} and got ${verdict} by "${given.join('", "')}".`,
+      const ids = reasons.map(({ rule }) => rule)
+      results.push({
+        name,
+        passed: verdict === expect.verdict && (expect.rule === undefined || ids.includes(expect.rule)),
+        expected: expect.rule === undefined ? expect.verdict : `${expect.verdict} by "${expect.rule}"`,
+        given: `${verdict} by "${ids.join('", "')}"`,
       })
     }
-    return problems
+    return results
   } finally {
     await policy.close()
   }
