@@ -60,7 +60,10 @@ describe('nobody learns who has an account', () => {
       await identity.signIn('no-such-tenant', person.email),
       await identity.signIn(acme.tenant, 'platform@example.org', 'x'),
     ]
-    const shown = answers.map(({ status, body: { traceId: _, ...problem } }) => JSON.stringify({ status, problem }))
+    const shown = answers.map(({ status, body }) => {
+      const { traceId: _, ...problem } = body as Record<string, unknown>
+      return JSON.stringify({ status, problem })
+    })
     expect(new Set(shown).size).toBe(1)
     expect(answers[0]).toMatchObject(refusal)
   })

@@ -67,7 +67,7 @@ export async function openIdentityServer(config: ConfigInput = {}) {
       headers: by ? { authorization: `Bearer ${by}` } : {},
       remoteAddress: address,
     })
-    return { status: answer.statusCode, headers: answer.headers, body: answer.body ? answer.json() : undefined }
+    return { status: answer.statusCode, headers: answer.headers, body: (answer.body ? answer.json() : undefined) as Body }
   }
 
   let tenants = 0

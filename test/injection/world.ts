@@ -12,7 +12,7 @@ import { sha256 } from '@soma/contracts/journal'
 import { Config } from '@soma/kernel/config/schema'
 import type { Needs } from '@soma/kernel/http/service'
 import { openPlatform } from '@soma/kernel/platform/open-platform'
-import { pino } from 'pino'
+import { createLogger } from '@soma/kernel/telemetry/log'
 import { expect } from 'vitest'
 import { createObedientAgent } from './agent.ts'
 
@@ -57,7 +57,7 @@ export async function openInjectionWorld() {
     config,
     services: SERVICES,
     adapters: ADAPTERS,
-    logger: pino({ level: 'silent' }),
+    logger: await createLogger(config.log),
     version: 'test',
   })
   const { tokens, journal } = platform.needs as Needs

@@ -30,7 +30,7 @@ export async function openPlatformProcesses(shared: Record<string, string> = {},
   const env = {
     SOMA_SQL_URL: databaseAt
       ? `postgres://${user}:${password}@${databaseAt}/${database}`
-      : `postgres://${user}:${password}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
+      : `postgres://${user}:${password}@localhost:${port}/${database}?host=${encodeURIComponent(String(host))}`,
     SOMA_MASTER_KEY: randomBytes(32).toString('base64'),
     ...shared,
   }
