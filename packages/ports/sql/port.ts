@@ -1,4 +1,4 @@
-import type { ClientBase, Pool, PoolClient } from 'pg'
+import type { ClientBase, PoolClient } from 'pg'
 
 /** A migration: applied once, in order, inside a transaction that holds an advisory lock. `up` is SQL. */
 export interface Migration {
@@ -32,16 +32,12 @@ export interface PlatformAccess extends Access {
  */
 export interface Sql {
   tenant(tenant: string): Access
-  tenant<Result>(tenant: string, work: (transaction: Statements) => Promise<Result>): Promise<Result>
   readonly platform: PlatformAccess
   /** Applies what is missing of a schema's migrations. `schema` is created, and every table in it with a `tenant` column is put under row-level security. */
   migrate(schema: string, migrations: readonly Migration[]): Promise<void>
   /** Calls `handler` with each NOTIFY on the channel. Returns how to stop. Reconnects by itself. */
   listen(channel: string, handler: (payload: string) => void, onReconnect?: () => void): Promise<() => Promise<void>>
   notify(channel: string, payload: string): Promise<void>
-  /** The former name of `platform`, until nobody uses it. */
-  readonly pool: Pool
-  transaction: PlatformAccess['transaction']
   /** Server version as the server says it, e.g. `18.1`. */
   version(): Promise<string>
   close(): Promise<void>

@@ -4,7 +4,7 @@ import { platformAccess, tenantAccess } from './access.ts'
 import { listen } from './listen.ts'
 import { migrate } from './migrate.ts'
 import { type Patience, withPatience } from './patience.ts'
-import type { Access, Sql, Statements } from './port.ts'
+import type { Sql } from './port.ts'
 import { ensureRoles, PLATFORM_ROLE } from './roles.ts'
 import { PREPARE_AS_TENANT } from './tenant-query.ts'
 
@@ -35,18 +35,9 @@ export async function openPostgres(options: PostgresOptions): Promise<Sql> {
   const platform = platformAccess(pool)
   const listeners = new Set<() => Promise<void>>()
 
-  function tenant(name: string): Access
-  function tenant<Result>(name: string, work: (transaction: Statements) => Promise<Result>): Promise<Result>
-  function tenant<Result>(name: string, work?: (transaction: Statements) => Promise<Result>) {
-    const access = tenantAccess(pool, name)
-    return work ? access.transaction(work) : access
-  }
-
   return {
-    tenant,
+    tenant: (name) => tenantAccess(pool, name),
     platform,
-    pool,
-    transaction: platform.transaction,
     migrate: (schema, migrations) => platform.transaction((transaction) => migrate(transaction, schema, migrations)),
     listen: async (channel, handler, onReconnect) => {
       const stop = await listen(connection, channel, handler, onReconnect)
