@@ -165,6 +165,33 @@ describe('writes', () => {
     for (const key of ['k5', 'k5-full']) expect((await post(key, 'a')).statusCode).toBe(201)
   })
 
+  test('an answer that can not be kept is kept as soon as it can be, and so is that there was none', async () => {
+    let isAway = true
+    const when = <Arguments extends unknown[]>(work: (...given: Arguments) => Promise<void>) => {
+      return (...given: Arguments) => (isAway ? Promise.reject(new Error('No space left on device')) : work(...given))
+    }
+    const idempotency = { ...store, finish: when(store.finish), release: when(store.release) }
+    const other = await openTestServer([things], { idempotency })
+    const ask = (key: string) =>
+      other.app.inject({
+        method: 'POST',
+        url: '/v1/things',
+        headers: { authorization: 'Bearer acme/ada', 'idempotency-key': key },
+        payload: { name: 'a' },
+      })
+    const before = made
+    const first = await ask('k7')
+    fails = new SomaError('disk_full', 'No space.')
+    await ask('k7-refused')
+    fails = undefined
+    expect([(await ask('k7')).statusCode, (await ask('k7-refused')).statusCode]).toEqual([409, 409])
+    isAway = false
+    await expect.poll(async () => (await ask('k7')).body).toBe(first.body)
+    await expect.poll(async () => (await ask('k7-refused')).statusCode).toBe(201)
+    expect(made).toBe(before + 3)
+    await other.close()
+  })
+
   test('an answer that holds a secret is never stored', async () => {
     expect((await post('k6', 'a', 'acme/ada', '/v1/secrets')).json()).toMatchObject({ code: 'invalid_input' })
     expect((await post(undefined, 'a', 'acme/ada', '/v1/secrets')).json()).toEqual({ secret: 'shown once' })

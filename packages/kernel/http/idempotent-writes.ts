@@ -1,3 +1,4 @@
+import { setTimeout as pass } from 'node:timers/promises'
 import { SomaError } from '@soma/contracts/errors'
 import { sha256 } from '@soma/contracts/journal'
 import type { Principal } from '@soma/contracts/tenant'
@@ -8,6 +9,9 @@ const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 const KEPT_HEADERS = ['content-type', 'location', 'etag']
 /** Answers that say "not now": the request did nothing, and may be sent again with its key. */
 const NOT_NOW = new Set([429, 502, 503, 504, 507])
+/** For an answer that could not be kept: together as long as the lock on its key. */
+const LATER_ATTEMPTS = 60
+const LATER_EVERY_MILLISECONDS = 2000
 
 interface UnderWay {
   tenant: string
@@ -65,11 +69,25 @@ export function addIdempotentWrites(
     const underWay = request.idempotencyUnderWay
     if (!underWay) return
     request.idempotencyUnderWay = undefined
-    await remember(store, underWay, reply, payload).catch((error) => {
-      // The work is done and its answer is at hand; a client that repeats waits for the lock instead.
+    const keep = () => remember(store, underWay, reply, payload)
+    await keep().catch((error) => {
+      // The work is done and its answer is at hand; a client that repeats waits until it is kept.
       request.log.error({ err: error }, 'the answer could not be kept for its Idempotency-Key')
+      void keepLater(keep)
     })
   })
+}
+
+/** Tries again until the answer is kept, or the lock on the key is over. */
+async function keepLater(keep: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; attempt <= LATER_ATTEMPTS; attempt++) {
+    await pass(LATER_EVERY_MILLISECONDS, undefined, { ref: false })
+    const isKept = await keep().then(
+      () => true,
+      () => false,
+    )
+    if (isKept) return
+  }
 }
 
 function validKey(header: string | string[], request: FastifyRequest): string {
