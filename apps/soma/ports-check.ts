@@ -107,6 +107,8 @@ const INSTEAD = (variable: string, port: string, embedded: string) =>
 /** What to do when a real server can't be reached: which setting leads to it, and what stands in for it. */
 const FIXES: Readonly<Record<string, string>> = {
   'sql postgres': 'Start the PostgreSQL that SOMA_SQL_URL leads to, or unset it for the embedded one.',
+  'journal postgres': 'Free some space on the disk of the database, or bring the database back.',
+  'data folder': 'Free some space on the disk of the data folder, or choose another folder with SOMA_DATA.',
   'workflows temporal': INSTEAD('SOMA_TEMPORAL_ADDRESS', 'WORKFLOWS', 'journal'),
   'events kafka': INSTEAD('SOMA_KAFKA_BROKERS', 'EVENTS', 'journal'),
   'locks redis': INSTEAD('SOMA_REDIS_URL or SOMA_REDIS_SENTINELS', 'LOCKS', 'postgres'),

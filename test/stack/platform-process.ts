@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type RunningProgram, startSoma } from '@soma/cli/testing'
+import type { Statements } from '@soma/ports/sql/port'
 import { openTestSql } from '@soma/ports/sql/testing'
 
 export interface PlatformProcess {
@@ -16,21 +17,28 @@ export interface PlatformProcesses {
   start(services: readonly string[], options?: { port?: number; peerUrl?: string; env?: Record<string, string> }): Promise<PlatformProcess>
   /** Asks as the administrator. */
   call(url: string, path: string, options?: { body?: unknown; headers?: Record<string, string>; method?: string }): Promise<Response>
+  /** The database server's superuser. */
+  superuser: Statements
   close(): Promise<void>
 }
 
-/**
- * Processes of one platform, as people start them: one database and one master key, a data folder each.
- * @param databaseAt host:port by which they reach the database server, when a proxy stands before it
- */
-export async function openPlatformProcesses(shared: Record<string, string> = {}, databaseAt?: string): Promise<PlatformProcesses> {
+/** The database server, when it is not that of the test run. */
+export interface DatabaseServer {
+  /** `postgres://` of its superuser. */
+  url: string
+  /** host:port by which the processes reach it, when a proxy stands before it. */
+  proxy: string
+}
+
+/** Processes of one platform, as people start them: one database and one master key, a data folder each. */
+export async function openPlatformProcesses(shared: Record<string, string> = {}, server?: DatabaseServer): Promise<PlatformProcesses> {
   const folder = await mkdtemp(join(tmpdir(), 'soma-processes-'))
-  const sql = await openTestSql()
-  const { user, password, host, port, database } = sql.connection
+  const sql = server ? await openTestSql(connectionOf(server.url)) : await openTestSql()
+  const { user, password, host = 'localhost', port, database } = sql.connection
   const env = {
-    SOMA_SQL_URL: databaseAt
-      ? `postgres://${user}:${password}@${databaseAt}/${database}`
-      : `postgres://${user}:${password}@localhost:${port}/${database}?host=${encodeURIComponent(String(host))}`,
+    SOMA_SQL_URL: server
+      ? `postgres://${user}:${password}@${server.proxy}/${database}`
+      : `postgres://${user}:${password}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
     SOMA_MASTER_KEY: randomBytes(32).toString('base64'),
     ...shared,
   }
@@ -55,12 +63,18 @@ export async function openPlatformProcesses(shared: Record<string, string> = {},
         headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json', ...headers },
         body: body === undefined ? undefined : JSON.stringify(body),
       }),
+    superuser: sql.superuser,
     close: async () => {
       await Promise.all(running.map((program) => program.stop('SIGTERM')))
       await sql.close()
       await rm(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+function connectionOf(url: string) {
+  const { hostname, port, username, password } = new URL(url)
+  return { host: hostname, port: Number(port), user: username, password: decodeURIComponent(password) }
 }
 
 /** A port that was free a moment ago: processes that name each other must know theirs before they start. */

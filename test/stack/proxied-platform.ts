@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fromStack } from '@soma/ports/testing'
 import { minio } from '@soma/stack/servers/minio'
 import { opa } from '@soma/stack/servers/opa'
+import { postgres } from '@soma/stack/servers/postgres'
 import { openStack } from '@soma/stack/stack'
 import { openPlatformProcesses } from './platform-process.ts'
 import { type Fault, openProxy, type ProxiedServer } from './proxied-server.ts'
@@ -12,34 +13,39 @@ import { fillDisk, onSmallDisk } from './small-disk.ts'
 
 export type Proxied = 'postgres' | 'opa' | 'temporal' | 'minio' | 'clickhouse' | 'openbao' | 'otel-collector'
 
-const MINIO_DISK = 64 * 1024 * 1024
+/** Servers with a disk of their own, in bytes, which can get full. */
+const SMALL = { minio: 64 * 1024 * 1024, postgres: 512 * 1024 * 1024 }
 
 /**
  * The platform in a process of its own, on real servers that it reaches through proxies. OPA, which asks the platform for its rules, and
- * MinIO, whose disk gets full, are its own; in the others it has names of its own.
+ * those whose disk gets full are its own; in the others it has names of its own.
  */
 export async function openProxiedPlatform() {
-  const own = openStack([opa, onSmallDisk(minio, MINIO_DISK)], await mkdtemp(join(tmpdir(), 'soma-degradation-')))
+  const servers = [opa, onSmallDisk(minio, SMALL.minio), onSmallDisk(postgres, SMALL.postgres)]
+  const own = openStack(servers, await mkdtemp(join(tmpdir(), 'soma-degradation-')))
   await own.up([])
   const ofOwn = await own.env()
   const proxies = Object.fromEntries(
     await Promise.all(Object.entries(addresses(ofOwn)).map(async ([name, address]) => [name, await openProxy(address)] as const)),
   ) as Record<Proxied, ProxiedServer>
-  const platform = await openPlatformProcesses({ ...ofOwn, ...settings(proxies) }, proxies.postgres.address)
-  const { url } = await platform.start([])
+  const { SOMA_SQL_URL: url, ...others } = ofOwn
+  const platform = await openPlatformProcesses({ ...others, ...settings(proxies) }, { url: url as string, proxy: proxies.postgres.address })
+  const { url: platformUrl } = await platform.start([])
 
   let free: (() => Promise<void>) | undefined
-  async function fillMinio(): Promise<void> {
-    const [server] = (await own.stateOf('minio')).processes
-    if (!server) throw new Error('MinIO does not run.')
-    free = await fillDisk(server.pid, join(own.folder, 'minio'))
+  async function fill(name: Proxied): Promise<void> {
+    const [server] = (await own.stateOf(name)).processes
+    if (!server || !(name in SMALL)) throw new Error(`${name} has no small disk.`)
+    // PostgreSQL refuses what does not fit into its tables, but ends when its log does not fit. A new part of that lasts for long.
+    if (name === 'postgres') for (const statement of ['select pg_switch_wal()', 'checkpoint']) await platform.superuser.query(statement)
+    free = await fillDisk(server.pid, join(own.folder, name))
   }
 
   return {
-    url,
-    call: (path: string, options?: Parameters<typeof platform.call>[2]) => platform.call(url, path, options),
-    /** @param fault `full` is one of MinIO only */
-    spoil: (server: Proxied, fault: Fault | 'full') => (fault === 'full' ? fillMinio() : proxies[server].become(fault)),
+    url: platformUrl,
+    call: (path: string, options?: Parameters<typeof platform.call>[2]) => platform.call(platformUrl, path, options),
+    /** @param fault `full` is one of those with a small disk only */
+    spoil: (server: Proxied, fault: Fault | 'full') => (fault === 'full' ? fill(server) : proxies[server].become(fault)),
     async heal(server: Proxied): Promise<void> {
       await proxies[server].heal()
       await free?.()
@@ -56,7 +62,7 @@ export async function openProxiedPlatform() {
 function addresses(ofOwn: Record<string, string>): Record<Proxied, string> {
   const hostOf = (url: string) => new URL(url).host
   return {
-    postgres: hostOf(fromStack('SOMA_SQL_URL')),
+    postgres: hostOf(ofOwn.SOMA_SQL_URL as string),
     opa: hostOf(ofOwn.SOMA_OPA_URL as string),
     temporal: fromStack('SOMA_TEMPORAL_ADDRESS'),
     minio: hostOf(ofOwn.SOMA_S3_ENDPOINT as string),

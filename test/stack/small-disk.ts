@@ -2,8 +2,12 @@ import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Server } from '@soma/stack/server'
 
-/** Mounts a disk in memory where the server's folder is, seen by the server alone, and becomes the server. */
-const MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@"'
+/**
+ * Mounts a disk in memory where the server's folder is, seen by the server alone, with what was prepared there, and becomes the server.
+ * Mounting takes a root of its own, which some servers refuse to be.
+ */
+const MOUNT = `mount -t tmpfs -o size="$0" tmpfs "$1" && cp -a . "$1" && cd "$1" && shift &&
+  exec unshare --user --map-user=65534 --map-group=65534 -- "$@"`
 
 /** The server with its folder on a disk of so many bytes. What it keeps is gone when it ends. */
 export function onSmallDisk(server: Server, bytes: number): Server {

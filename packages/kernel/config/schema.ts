@@ -248,6 +248,11 @@ export const Config = z.strictObject({
   lifecycle: z
     .strictObject({
       stopDeadlineSeconds: z.number().min(1).max(600).default(20).describe('How long a stop waits for what is under way.'),
+      leastFreeMegabytes: z
+        .number()
+        .min(0)
+        .default(100)
+        .describe('With less space than this where the data folder is, /ready says that it is not well.'),
     })
     .prefault({}),
 })

@@ -38,6 +38,15 @@ test('the folder is made for its owner alone', async () => {
   expect((await stat(await folder('objects'))).mode & 0o777).toBe(0o700)
 })
 
+test('the space that is left is said, and that it is too little with what to do', async () => {
+  const { space } = await openDataDirectory(root)
+  expect(await space(0)).toMatch(/^\d+ MB free$/)
+  await expect(space(Number.MAX_SAFE_INTEGER)).rejects.toMatchObject({
+    code: 'disk_full',
+    message: expect.stringMatching(/^Only \d+ MB are left where the data folder is\. Free some space/),
+  })
+})
+
 test('the server is announced, and withdrawn only by itself', async () => {
   const first = await openDataDirectory(root)
   await first.announce({ url: 'http://127.0.0.1:1', instance: 'one' })

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, constants, mkdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SomaError } from '@soma/contracts/errors'
 import { z } from 'zod'
@@ -15,6 +15,11 @@ export type ServerFile = z.infer<typeof ServerFile>
 
 export interface DataDirectory {
   path: string
+  /**
+   * The space that is left, in words.
+   * @throws `disk_full` when it is less than so many megabytes, or nothing can be written there at all
+   */
+  space(leastFreeMegabytes: number): Promise<string>
   /** A folder inside, made when missing. */
   folder(name: string): Promise<string>
   /** Says where the server is, for the command line to find. */
@@ -40,6 +45,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
   let announced: ServerFile | undefined
   return {
     path,
+    space: (least) => spaceOf(path, least),
     folder: async (name) => {
       const folder = join(path, name)
       await makeFolder(folder)
@@ -58,6 +64,17 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
       if (announced && (await readServerFile(path))?.instance === announced.instance) await rm(file, { force: true })
     },
   }
+}
+
+async function spaceOf(path: string, leastFreeMegabytes: number): Promise<string> {
+  const { bavail, bsize } = await statfs(path)
+  const megabytes = Math.floor((bavail * bsize) / 1024 ** 2)
+  const fail = (what: string) => new SomaError('disk_full', `${what} Free some space, or set SOMA_DATA to a folder with more of it.`)
+  if (megabytes < leastFreeMegabytes) throw fail(`Only ${megabytes} MB are left where the data folder is.`)
+  await access(path, constants.W_OK).catch(() => {
+    throw fail('The data folder can not be written.')
+  })
+  return `${megabytes} MB free`
 }
 
 /** The server that runs on a data folder now; undefined when none does, or when the one that wrote the file is gone. */

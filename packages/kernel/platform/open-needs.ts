@@ -9,7 +9,7 @@ import { createPeople } from '../auth/people.ts'
 import { openBudgets } from '../budgets/budgets.ts'
 import type { Config } from '../config/schema.ts'
 import { createEgress } from '../egress/egress.ts'
-import { createDecisionLog } from '../gate/decision-log.ts'
+import { createDecisionLog, type DecisionLog } from '../gate/decision-log.ts'
 import { createGate, type PolicySource } from '../gate/gate.ts'
 import { openLimits } from '../gate/limits.ts'
 import { openPolicyChanges } from '../gate/policy-changes.ts'
@@ -54,7 +54,16 @@ export async function openNeeds(
   const { openPostgresJournal } = await import('@soma/ports/journal/postgres')
   const journal = measureJournal(await openPostgresJournal(sql), metrics)
   lifecycle.onStop('journal', () => journal.close())
-  const dependencies: Dependency[] = [dependencyOf('sql', config.sql.url ? 'postgres' : 'embedded', sql)]
+  const dependencies: Dependency[] = [
+    dependencyOf('sql', config.sql.url ? 'postgres' : 'embedded', sql),
+    {
+      name: 'data',
+      driver: 'folder',
+      // The embedded database is in it.
+      isRequired: !config.sql.url,
+      version: () => data.space(config.lifecycle.leastFreeMegabytes),
+    },
+  ]
   const ground: Ground = { config, data: data.path, sql, journal, logger: options.logger }
   const [broadcast, secrets, policy] = await Promise.all([
     openPort('broadcast', ground),
@@ -72,6 +81,7 @@ export async function openNeeds(
   lifecycle.onStop('kill switches', () => kill.close())
   const decisions = createDecisionLog(journal)
   lifecycle.onStop('decisions', () => decisions.flush())
+  dependencies.push(asDependency(decisions))
   const gate = measureGate(createGate({ policy, source: options.policySource, kill, limits: await openLimits(sql), decisions }), metrics)
   const policyChanges = await openPolicyChanges({ sql, broadcast })
   policyChanges.onChange(gate.forget)
@@ -157,6 +167,19 @@ async function openWanted(
 
 /** What must answer for any request to be answered rightly: where everything is kept, and who decides. */
 const REQUIRED: ReadonlySet<string> = new Set(['sql', 'policy'])
+
+/** As every request needs it: a decision that could not be written keeps the next from being made. Asking writes it again. */
+function asDependency(decisions: DecisionLog): Dependency {
+  return {
+    name: 'journal',
+    driver: 'postgres',
+    isRequired: true,
+    version: async () => {
+      decisions.assertWritable()
+      return 'takes entries'
+    },
+  }
+}
 
 function dependencyOf(name: string, driver: string, port: { version(): Promise<string> }): Dependency {
   return { name, driver, isRequired: REQUIRED.has(name), version: () => port.version() }

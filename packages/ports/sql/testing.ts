@@ -11,9 +11,8 @@ export interface TestSql extends Sql {
   superuser: Statements
 }
 
-/** A fresh database on the test run's PostgreSQL, dropped at `close`. */
-export async function openTestSql(): Promise<TestSql> {
-  const server = inject('postgres')
+/** A fresh database on the test run's PostgreSQL, or on the one given, dropped at `close`. */
+export async function openTestSql(server: pg.PoolConfig & { password: string } = inject('postgres')): Promise<TestSql> {
   const database = `test_${randomBytes(6).toString('hex')}`
   const owner = { user: 'soma_test', password: server.password }
   await makeDatabase(server, { database, owner })
