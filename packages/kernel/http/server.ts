@@ -44,6 +44,8 @@ export interface ServerParts {
 
 export interface Server {
   app: ServiceApp
+  /** Every route of this process, also those that no document shows. */
+  routes: readonly KnownRoute[]
   /** True when a route of this process answers at the path. */
   serves(path: string): boolean
   about: About
@@ -119,6 +121,7 @@ export async function createServer(parts: ServerParts): Promise<Server> {
   return {
     app,
     about,
+    routes,
     serves: (path) => allowedMethods(routes, path).length > 0,
     listen: async () => {
       for (const start of started) await start()
