@@ -42,17 +42,43 @@ export interface ConnectOptions {
  */
 export async function connect({ url, apiKey, logins, dataFolder }: ConnectOptions): Promise<Connection> {
   const credentials = await findCredentials({ url, apiKey, logins, dataFolder })
+  const send = retryingWith(credentials)
   return {
-    client: createClient({ baseUrl: url, apiKey: credentials }),
+    client: createClient({ baseUrl: url, apiKey: credentials, fetch: send as typeof fetch }),
     url,
     fetch: async (path, init) =>
-      fetch(new URL(path, url), { ...init, headers: { ...init?.headers, authorization: `Bearer ${await credentials()}` } }),
+      send(new Request(new URL(path, url), { ...init, headers: { ...init?.headers, authorization: `Bearer ${await credentials()}` } })),
   }
 }
 
-async function findCredentials({ url, apiKey, logins, dataFolder }: ConnectOptions): Promise<() => Promise<string>> {
+/** What to show the server; asked with what it refused, what to show instead. */
+type Credentials = (refused?: string) => Promise<string>
+
+/** A token may be revoked while the session goes on, as when roles change: then another one is got, once. */
+function retryingWith(credentials: Credentials): (request: Request) => Promise<Response> {
+  return async (request) => {
+    const answer = await fetch(request.clone())
+    if (
+      answer.status !== 401 ||
+      (
+        await answer
+          .clone()
+          .json()
+          .catch(() => undefined)
+      )?.code !== 'unauthenticated'
+    )
+      return answer
+    const refused = request.headers.get('authorization')?.slice('Bearer '.length) ?? ''
+    const other = await credentials(refused).catch(() => refused)
+    if (other === refused) return answer
+    request.headers.set('authorization', `Bearer ${other}`)
+    return fetch(request)
+  }
+}
+
+async function findCredentials({ url, apiKey, logins, dataFolder }: ConnectOptions): Promise<Credentials> {
   if (apiKey) return async () => apiKey
-  if (logins && (await logins.find(url))) return () => logins.accessToken(url)
+  if (logins && (await logins.find(url))) return (refused) => logins.accessToken(url, refused)
   const key = await localKey(url, dataFolder)
   return async () => key
 }

@@ -16,9 +16,10 @@ export interface Logins {
   remove(server: string): Promise<Login | undefined>
   /**
    * A token that is good for the next request; fetches a new one when it is about to expire.
+   * @param refused a token that the server did not take, though it should have been good: it was revoked, as when roles change
    * @throws `unauthenticated` when one has to sign in again
    */
-  accessToken(server: string): Promise<string>
+  accessToken(server: string, refused?: string): Promise<string>
 }
 
 /** A token that expires sooner may be too old when it arrives. */
@@ -57,13 +58,12 @@ export function openLogins(env: NodeJS.ProcessEnv): Logins {
     }
   }
 
-  const refresh = (server: string) =>
+  const refresh = (server: string, refused?: string) =>
     change(async (logins) => {
       const login = logins[originOf(server)]
       if (!login) throw ended(server)
-      if (isFresh(login)) return login
-      const { renewLogin } = await import('./sign-in.ts')
-      const renewed = await renewLogin(login)
+      if (isFresh(login) && login.accessToken !== refused) return login
+      const renewed = await renew(server, login)
       // Kept until the person signs in or out: to go on as somebody else, by the key of the data folder, would be a surprise.
       if (!renewed) throw ended(server)
       await write({ ...logins, [originOf(server)]: renewed })
@@ -78,11 +78,16 @@ export function openLogins(env: NodeJS.ProcessEnv): Logins {
         await write(others)
         return removed
       }),
-    accessToken: async (server) => {
+    accessToken: async (server, refused) => {
       const login = (await read())[originOf(server)]
-      return login && isFresh(login) ? login.accessToken : (await refresh(server)).accessToken
+      return login && isFresh(login) && login.accessToken !== refused ? login.accessToken : (await refresh(server, refused)).accessToken
     },
   }
+}
+
+async function renew(server: string, login: Login): Promise<Login | undefined> {
+  if ('issuer' in login) return (await import('./sign-in.ts')).renewLogin(login)
+  return (await import('./account.ts')).renewAccountLogin(server, login)
 }
 
 function isFresh({ expiresAt }: Login): boolean {

@@ -23,6 +23,10 @@ const LOAD: Readonly<Record<string, () => Promise<{ default: Configure }>>> = {
   constitution: () => import('./commands/constitution.ts'),
   policy: () => import('./commands/policy.ts'),
   budgets: () => import('./commands/budgets.ts'),
+  user: () => import('./commands/user.ts'),
+  key: () => import('./commands/key.ts'),
+  session: () => import('./commands/session.ts'),
+  mfa: () => import('./commands/mfa.ts'),
   audit: () => import('./commands/audit.ts'),
   replay: () => import('./commands/replay.ts'),
 }

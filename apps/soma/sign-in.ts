@@ -1,6 +1,6 @@
 import { SomaError } from '@soma/contracts/errors'
 import * as oidc from 'openid-client'
-import type { Login } from './login.ts'
+import type { IssuerLogin } from './login.ts'
 import { receiveRedirect } from './receive-redirect.ts'
 
 /** Where the server says that people sign in. */
@@ -24,7 +24,7 @@ interface SignInOptions {
 const PATIENCE_MILLISECONDS = 10 * 60_000
 
 /** In a browser on this machine: authorization code with PKCE, sent back to a port of our own (RFC 8252). */
-export async function signInByBrowser({ place, withSecondFactor, tell }: SignInOptions): Promise<Login> {
+export async function signInByBrowser({ place, withSecondFactor, tell }: SignInOptions): Promise<IssuerLogin> {
   const issuer = await openIssuer(place)
   const { verifier, challenge } = await makeProof()
   const state = oidc.randomState()
@@ -48,7 +48,7 @@ export async function signInByBrowser({ place, withSecondFactor, tell }: SignInO
 }
 
 /** In a browser anywhere else: the person types a code there, while we ask whether it was done (RFC 8628). */
-export async function signInByDevice({ place, withSecondFactor, tell }: SignInOptions): Promise<Login> {
+export async function signInByDevice({ place, withSecondFactor, tell }: SignInOptions): Promise<IssuerLogin> {
   const issuer = await openIssuer(place)
   const { verifier, challenge } = await makeProof()
   const device = await oidc
@@ -62,7 +62,7 @@ export async function signInByDevice({ place, withSecondFactor, tell }: SignInOp
  * New tokens for old ones.
  * @returns undefined when the issuer gives none any more: the session has ended or was revoked there
  */
-export async function renewLogin(login: Login): Promise<Login | undefined> {
+export async function renewLogin(login: IssuerLogin): Promise<IssuerLogin | undefined> {
   if (!login.refreshToken) return undefined
   const issuer = await openIssuer(login)
   try {
@@ -74,7 +74,7 @@ export async function renewLogin(login: Login): Promise<Login | undefined> {
 }
 
 /** Ends the session at the issuer: it gives no new tokens for it. */
-export async function revokeLogin(login: Login): Promise<void> {
+export async function revokeLogin(login: IssuerLogin): Promise<void> {
   const issuer = await openIssuer(login)
   await oidc.tokenRevocation(issuer, login.refreshToken ?? login.accessToken).catch(refuse)
 }
@@ -99,7 +99,7 @@ function levels({ mfaLevels }: SignInPlace, withSecondFactor: boolean): { acr_va
 }
 
 function asLogin({ issuer, clientId }: Pick<SignInPlace, 'issuer' | 'clientId'>) {
-  return (tokens: oidc.TokenEndpointResponse): Login => ({
+  return (tokens: oidc.TokenEndpointResponse): IssuerLogin => ({
     issuer,
     clientId,
     accessToken: tokens.access_token,

@@ -67,6 +67,8 @@ export interface Operation<Input = unknown, Output = unknown, Client = unknown> 
   resource?(input: Input): Record<string, unknown>
   /** True when what comes back was written outside the platform and must be carried as untrusted data. */
   untrustedOutput?: boolean
+  /** Says what `run` would give, and changes nothing. What rules let happen only as a dry run is refused without it. */
+  dryRun?(input: Input, context: OperationContext<Client>): Promise<Output>
   run(input: Input, context: OperationContext<Client>): Promise<Output>
 }
 
@@ -79,6 +81,8 @@ export interface Adapter<Client = unknown> {
   name: string
   title: string
   summary: string
+  /** Where its untrusted outputs come from, for rules that tell sources apart: they are labelled `untrusted.<source>`. */
+  source?: 'web' | 'repository'
   // biome-ignore lint/suspicious/noExplicitAny: a list of operations with different inputs has no common narrower type
   operations: Operation<any, any, Client>[]
   /** Makes the client once per process. Throws `tool_unavailable` with what to do when what it needs is missing. */

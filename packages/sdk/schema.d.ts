@@ -7300,6 +7300,11 @@ export interface operations {
                      * @default []
                      */
                     approvals?: string[];
+                    /**
+                     * @description What the caller knows of the input: secret, personal, untrusted.web
+                     * @default []
+                     */
+                    labels?: string[];
                 };
             };
         };
@@ -7326,6 +7331,11 @@ export interface operations {
                             /** @description Wall-clock time of actions, summed */
                             seconds?: number;
                         };
+                        /**
+                         * @description Nothing was done: a rule let it happen only as a dry run
+                         * @enum {boolean}
+                         */
+                        dryRun?: true;
                     };
                 };
             };
@@ -8214,6 +8224,11 @@ export interface operations {
                     inputs?: {
                         [key: string]: unknown;
                     };
+                    /**
+                     * @description What is known of the inputs: secret, personal, untrusted.web
+                     * @default []
+                     */
+                    labels?: string[];
                 };
             };
         };

@@ -1,8 +1,8 @@
 import { setImmediate as breathe } from 'node:timers/promises'
 import { isDeepStrictEqual as isSame } from 'node:util'
 import type { Condition, Constitution, Rule } from '@soma/contracts/constitution'
-import type { ObligationKind } from '@soma/contracts/obligations'
 import { type Decision, Effect, type PolicyInput, Verdict } from '@soma/contracts/policy'
+import { CARRIED_OUT } from '@soma/kernel/actions/duties'
 import { unmetObligation } from '@soma/kernel/gate/unmet-obligation'
 import { compileConstitution } from '@soma/ports/policy/compile'
 import type { Policy } from '@soma/ports/policy/port'
@@ -11,8 +11,6 @@ import type { RecordedDecision } from './recorded-decisions.ts'
 
 /** Questions after which other work of the process gets its turn. */
 const AT_ONCE = 50
-/** What the road of tools carries out; no other road carries out anything by itself. */
-const TOOLS_MEET: readonly ObligationKind[] = ['redact', 'dry_run', 'declassify']
 
 const Answer = z.object({ verdict: Verdict, rules: z.array(z.string()), obligations: z.array(z.string()) })
 
@@ -97,7 +95,8 @@ async function openReading(constitutions: readonly Constitution[], openPolicy: (
 
 /** As the gate would have put it: an obligation that could not be met stops the action. */
 function outcomeOf({ principal, action, context }: PolicyInput, decision: Decision) {
-  const meets = action.name.startsWith('tool.') ? TOOLS_MEET : []
+  // No other road carries anything out by itself.
+  const meets = action.name.startsWith('tool.') ? CARRIED_OUT : []
   const unmet = decision.verdict === 'allow' ? unmetObligation({ principal, action, context, meets }, decision) : undefined
   if (!unmet) return { ...answerOf(decision), reasons: decision.reasons.map(({ text }) => text) }
   return { ...answerOf(decision), verdict: 'deny' as const, rules: [String(unmet.details.rule)], reasons: [unmet.message] }

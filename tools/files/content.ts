@@ -72,6 +72,11 @@ export async function createFile(place: Place, fill: (handle: FileHandle) => Pro
   })
 }
 
+/** @throws EEXIST */
+export async function assertNothingThere(place: Place): Promise<void> {
+  if (await existing(place)) throw Object.assign(new Error('exists'), { code: 'EEXIST' })
+}
+
 async function throughUnfinished(
   place: Place,
   mode: number | undefined,

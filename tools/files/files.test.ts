@@ -119,6 +119,17 @@ it('nothing is read from outside while somebody swaps a folder for a link as fas
 })
 
 describe('files.write and files.read', () => {
+  it('tells by a dry run what a write would give, and writes nothing', async () => {
+    const workspace = await temporaryFolder()
+    const dryRun = (more = {}) => write.dryRun?.(write.input.parse({ path: 'a.txt', content: 'text', ...more }), contextFor(workspace))
+    const told = await dryRun()
+    expect(await readdir(workspace)).toEqual([])
+    expect(await writeTo(workspace, 'a.txt', 'text')).toEqual(told)
+    await expect(dryRun({ overwrite: false })).rejects.toMatchObject({ code: 'conflict' })
+    await expect(dryRun({ path: '../a.txt' })).rejects.toMatchObject({ code: 'path_escapes_workspace' })
+    await expect(dryRun({ path: 'gone/a.txt' })).rejects.toMatchObject({ code: 'not_found' })
+  })
+
   it('give back what was written, as text or as bytes', async () => {
     const workspace = await temporaryFolder()
     await fc.assert(

@@ -2,7 +2,7 @@ import { operation } from '@soma/contracts/operation'
 import { z } from 'zod'
 import { decodeContent, Encoding } from '../frame/content.ts'
 import { entryInWorkspace, within } from './confine.ts'
-import { createFile, digestIfThere, digestOf, replaceFile } from './content.ts'
+import { assertNothingThere, createFile, digestIfThere, digestOf, replaceFile } from './content.ts'
 import { fileFacts, WorkspacePath } from './target.ts'
 
 const Written = z.object({
@@ -36,6 +36,12 @@ export const write = operation({
   },
   reversedBy: 'files.delete',
   resource: ({ path, overwrite }) => fileFacts(path, { overwrite }),
+  dryRun: ({ path, content, encoding, overwrite }, { workspace }) =>
+    within(entryInWorkspace(workspace, path), path, async (place) => {
+      if (!overwrite) await assertNothingThere(place)
+      const bytes = decodeContent({ content, encoding })
+      return { path, size: bytes.length, digest: digestOf(bytes) }
+    }),
   run: ({ path, content, encoding, overwrite }, { workspace }) =>
     within(entryInWorkspace(workspace, path), path, async (place) => {
       const bytes = decodeContent({ content, encoding })

@@ -19,6 +19,7 @@ const OLDEST = [2, 38] as const
 export const gitAdapter = adapter({
   name: 'git',
   title: 'Git',
+  source: 'repository',
   summary: 'Read the history of repositories, and write branches and commits',
   operations: [
     inspect,

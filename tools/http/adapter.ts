@@ -6,6 +6,7 @@ import { request } from './request.ts'
 export const httpAdapter = adapter<null>({
   name: 'http',
   title: 'HTTP',
+  source: 'web',
   summary: 'Requests to any web server that the egress rules allow.',
   operations: [get, head, request, download],
   connect: async () => null,

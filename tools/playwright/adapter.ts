@@ -7,6 +7,7 @@ import { links, openPageText } from './read.ts'
 export const playwrightAdapter = adapter<BrowserClient>({
   name: 'playwright',
   title: 'Browser',
+  source: 'web',
   summary: 'Web pages as a browser shows them, each opened in a context of its own, behind the egress rules.',
   operations: [openPageText, links, screenshot, pdf, evaluate],
   connect: connectBrowser,

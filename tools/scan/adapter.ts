@@ -11,6 +11,7 @@ import { secrets } from './secrets.ts'
 export const scanAdapter = adapter({
   name: 'scan',
   title: 'Repository scans',
+  source: 'repository',
   summary: 'What can be known of a git repository by reading it: languages, dependencies, licences, secrets, documentation, infrastructure',
   operations: [languages, dependencies, licences, secrets, documentation, infrastructure, rank],
   connect: async () => undefined,

@@ -1,3 +1,5 @@
+import { endAccountLogin } from '../account.ts'
+import type { Login } from '../login.ts'
 import { openLogins } from '../logins.ts'
 import type { Configure, Session } from '../session.ts'
 
@@ -6,8 +8,9 @@ const configure: Configure = (command, session) => {
     .addHelpText(
       'after',
       `
-The issuer gives no new tokens after that. The last one is thrown away here,
-and is good until it expires, which takes minutes.
+The session ends, here and at the server or the issuer. Tokens of an account of
+the platform are refused at once; those of an issuer are thrown away here, and
+are good until they expire, which takes minutes.
 `,
     )
     .action(() => logout(session))
@@ -18,15 +21,19 @@ async function logout(session: Session): Promise<void> {
   const server = await session.findServer()
   const login = await openLogins(session.env).remove(server)
   if (!login) return session.terminal.answer({ url: server, wasSignedIn: false }, `You were not signed in at ${server}.`)
-  const { revokeLogin } = await import('../sign-in.ts')
-  const isRevoked = await revokeLogin(login).then(
+  const isRevoked = await end(server, login).then(
     () => true,
     () => false,
   )
+  const where = 'issuer' in login ? `The issuer ${login.issuer}` : server
   session.terminal.answer(
     { url: server, wasSignedIn: true, isRevoked },
-    isRevoked
-      ? `Signed out of ${server}.`
-      : `Signed out of ${server} here. The issuer ${login.issuer} could not be told; the session ends there by itself.`,
+    isRevoked ? `Signed out of ${server}.` : `Signed out of ${server} here. ${where} could not be told; the session ends there by itself.`,
   )
+}
+
+async function end(server: string, login: Login): Promise<void> {
+  if (!('issuer' in login)) return endAccountLogin(server, login)
+  const { revokeLogin } = await import('../sign-in.ts')
+  return revokeLogin(login)
 }

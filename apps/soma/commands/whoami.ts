@@ -11,13 +11,15 @@ export default configure
 async function whoami(session: Session): Promise<void> {
   const { client, url } = await session.connect()
   const principal = Principal.parse(await answerOf(client.GET('/v1/me')))
-  const { id, kind, tenant, capabilities, mfa = false } = principal
+  const { id, kind, tenant, capabilities, mfa = false, mfaAt, onBehalfOf } = principal
+  const shown = mfaAt === undefined ? 'shown' : `shown ${new Date(mfaAt * 1000).toISOString()}`
   const rows = [
     ['you', `${id} (${kind})`],
+    ...(onBehalfOf ? [['for', onBehalfOf]] : []),
     ['tenant', tenant],
     ['server', url],
     ['may', capabilities.join(' ') || 'nothing'],
-    ['second factor', mfa ? 'shown' : 'not shown'],
+    ['second factor', mfa ? shown : 'not shown'],
   ]
   session.terminal.answer({ ...principal, mfa, url }, table(rows, session.terminal.width))
 }

@@ -2,6 +2,7 @@ import type { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
 import type { JournalEntry } from '@soma/contracts/journal'
 import type { Decision } from '@soma/contracts/policy'
+import { redactFields } from '@soma/contracts/redact-fields'
 import type { AppendRequest, Journal } from '@soma/ports/journal/port'
 import canonicalize from 'canonicalize'
 
@@ -36,12 +37,18 @@ export type ActionEntryKind =
 
 export interface CompletedPayload {
   operation: string
+  /** Without the fields that a rule lets nobody see, which `redacted` names. */
   input: unknown
+  redacted?: readonly string[]
   output: unknown
   labels: string[]
   decision: Decision
   spent: BudgetAmount
   milliseconds: number
+  /** True when nothing was done: the output is what would have been. */
+  dryRun?: true
+  /** Labels that the output would carry if a rule had not taken them away. */
+  declassified?: string[]
   /** True when a look at the world, not our own call, told that it had happened. */
   found?: boolean
   /** The kill switch that was pulled while the call was under way and could not end it. */
@@ -77,6 +84,8 @@ function undecidedIntent(entries: readonly JournalEntry[]): JournalEntry | undef
 export interface RecordedCall {
   operation: string
   input?: unknown
+  /** Fields that are not in the recorded input, so that nobody can compare them. */
+  redacted?: readonly string[]
 }
 
 /**
@@ -90,7 +99,7 @@ export function assertSameAction(recorded: RecordedCall, asked: RecordedCall): v
       operation: asked.operation,
     })
   }
-  if (recorded.input !== undefined && canonicalize(recorded.input) !== canonicalize(asked.input)) {
+  if (recorded.input !== undefined && canonicalize(recorded.input) !== canonicalize(redactFields(asked.input, recorded.redacted ?? []))) {
     throw new SomaError('conflict', `The key belongs to a call of ${asked.operation} with another input already. Use another key.`, {
       operation: asked.operation,
     })

@@ -1,9 +1,22 @@
+import { type ErrorCode, SomaError } from '@soma/contracts/errors'
 import type { Principal } from '@soma/contracts/tenant'
 import type { Journal } from '@soma/ports/journal/port'
 import { type StartedPayload, streamOf } from '@soma/ports/workflows/execution/record'
 import type { Operations } from './operations.ts'
 import type { PerformAction } from './perform-action.ts'
 import { type RunLabels, UNTRUSTED, union } from './run-labels.ts'
+
+/** Refusals from before the call: nobody outside had a word in them. */
+const OWN_WORDS: ReadonlySet<ErrorCode> = new Set([
+  'unknown_tool',
+  'forbidden',
+  'mfa_required',
+  'policy_denied',
+  'approval_required',
+  'budget_exceeded',
+  'policy_unavailable',
+  'audit_unavailable',
+])
 
 /**
  * The road of actions for agents that choose their calls themselves: each call is charged to the budgets of the agent's run and carries
@@ -26,7 +39,8 @@ export function createAgentActions(parts: {
       return outcome
     } catch (error) {
       // What a vendor says in an error is read as well.
-      if (operations.find(operation).operation.untrustedOutput) await runLabels.add(principal, [UNTRUSTED], operation)
+      const isOwn = SomaError.is(error) && OWN_WORDS.has(error.code)
+      if (!isOwn && operations.find(operation).operation.untrustedOutput) await runLabels.add(principal, [UNTRUSTED], operation)
       throw error
     }
   }

@@ -10,10 +10,13 @@ import type { KillSwitches } from '../kill/kill-switches.ts'
 import type { ActionRecord } from './action-record.ts'
 import type { ActionRequest } from './action-request.ts'
 import { assertWanted } from './deadline.ts'
+import { CARRIED_OUT, type Duties, dutiesOf } from './duties.ts'
 
 /** What an action may go ahead on. */
 export interface Clearance {
   decision: Decision
+  /** What it obliges to. */
+  duties: Duties
   /** To be appended with the action's intent: the approval it goes ahead on is used up by it. */
   use: readonly AppendRequest[]
 }
@@ -45,12 +48,15 @@ export async function clearAction(parts: Parts, question: ActionInQuestion): Pro
     if (await wasHeld(question, parts.kill)) granted = undefined
     try {
       const context = { ...request.context, approvals: granted ? [granted.approval.id] : [] }
-      const decision = await parts.gate.pass({ principal: request.principal, action, context })
-      return { decision, use: granted?.use ?? [] }
+      const decision = await parts.gate.pass({ principal: request.principal, action, context, meets: CARRIED_OUT })
+      return { decision, duties: dutiesOf(decision), use: granted?.use ?? [] }
     } catch (error) {
       if (!(error instanceof SomaError)) throw error
       if (error.code === 'killed') continue
-      const asked = error.code === 'approval_required' && !granted ? await ask(parts.approvals, question, error) : undefined
+      const asked =
+        error.code === 'approval_required' && !granted
+          ? await ask(parts.approvals, question, error, shownArguments(action, error))
+          : undefined
       if (asked?.approval.status === 'approved') granted = asked
       else throw await refuse(request, record, asked ? unapproved(action, asked.approval, error) : error)
     }
@@ -67,6 +73,7 @@ export async function clearRepetition(
   { approvals }: Parts,
   question: ActionInQuestion,
   intentHash: string,
+  duties: Duties,
 ): Promise<readonly AppendRequest[]> {
   const { name } = question.action
   const action: Action = {
@@ -77,7 +84,8 @@ export async function clearRepetition(
   const text = `${name} may or may not have happened before an interruption, and there is no way to look. Find out by hand: approve to do it now, reject if it is done or must not be.`
   const reasons = [{ rule: 'effect_undecided', text }]
   const refused = new SomaError('approval_required', text, { action: action.name, reasons, retryable: false })
-  const { approval, use } = await ask(approvals, { ...question, action }, refused)
+  const shown = { input: duties.shownArguments(question.action.arguments), interrupted: intentHash }
+  const { approval, use } = await ask(approvals, { ...question, action }, refused, shown)
   if (approval.status === 'approved') return use
   if (approval.status === 'pending') throw unapproved(action, approval, refused)
   throw new SomaError(
@@ -87,11 +95,22 @@ export async function clearRepetition(
   )
 }
 
-function ask(approvals: Approvals, { request, action, reversedBy }: ActionInQuestion, refused: SomaError): Promise<AskedApproval> {
+/** Without the fields that nobody may see. The approval is bound to all of them. */
+function shownArguments({ arguments: args }: Action, { details }: SomaError): unknown {
+  return dutiesOf({ obligations: (details.obligations as Decision['obligations'] | undefined) ?? [] }).shownArguments(args)
+}
+
+function ask(
+  approvals: Approvals,
+  { request, action, reversedBy }: ActionInQuestion,
+  refused: SomaError,
+  shown: unknown,
+): Promise<AskedApproval> {
   const { principal, context, key, place = key } = request
   return approvals.ask({
     principal,
     action,
+    shownArguments: shown,
     summary: refused.message,
     reasons: refused.details.reasons as Decision['reasons'],
     terms: (refused.details.terms as ApprovalTerms | undefined) ?? DEFAULT_TERMS,

@@ -17,7 +17,9 @@ import type { ActionRequest } from './action-request.ts'
 import { type ActionInQuestion, type Clearance, clearAction, clearRepetition, refuse } from './clear-action.ts'
 import { assertWanted, saysNothingHappened, withinLimits } from './deadline.ts'
 import { describeAction, parseInput, parseOutput } from './describe-action.ts'
+import { dryRunRefusal } from './duties.ts'
 import type { FoundOperation, Operations } from './operations.ts'
+import { untrustedFrom } from './run-labels.ts'
 
 const DEFAULT_TIMEOUT_SECONDS = 60
 /**
@@ -28,9 +30,11 @@ const RESERVED: BudgetAmount = { calls: 1, seconds: 0.001 }
 
 export interface ActionOutcome {
   output: unknown
-  /** Labels of the output: those of the data that led to it, and `untrusted` when it came from outside. */
+  /** Labels of the output: those of the data that led to it, and `untrusted` when it came from outside, without what a rule declassified. */
   labels: string[]
   spent: BudgetAmount
+  /** True when a rule let it happen only as a dry run: nothing was done, and the output is what would have been. */
+  dryRun?: true
 }
 
 export interface ActionParts {
@@ -99,6 +103,8 @@ export function createActions(parts: ActionParts): PerformAction {
 
     const question: ActionInQuestion = { request, action, record, reversedBy: found.operation.reversedBy }
     const clearance = await clearAction(parts, question)
+    const untryable = dryRunRefusal(clearance.duties, found.operation)
+    if (untryable) throw await refuse(request, record, untryable)
     await reserve(request, record)
     try {
       return await perform(question, found, clearance)
@@ -136,12 +142,18 @@ export function createActions(parts: ActionParts): PerformAction {
   async function performCall(
     question: ActionInQuestion,
     { operation, adapter }: FoundOperation,
-    { decision, use }: Clearance,
+    { decision, duties, use }: Clearance,
     call: RunningCall,
   ): Promise<ActionOutcome> {
     const { request, action, record } = question
     const input = action.arguments
-    const changesTheWorld = operation.idempotency.kind !== 'read'
+    const changesTheWorld = operation.idempotency.kind !== 'read' && !duties.isDryRun
+    /** What every entry about the call says. */
+    const told = {
+      operation: operation.name,
+      input: duties.shownArguments(input),
+      ...(duties.redactedArguments.length > 0 && { redacted: duties.redactedArguments }),
+    }
     const limits = {
       operation: operation.name,
       seconds: request.timeoutSeconds ?? operation.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
@@ -160,12 +172,14 @@ export function createActions(parts: ActionParts): PerformAction {
     /** What came to its end although a switch was pulled meanwhile. */
     const stopped = () => (call.stoppedBy() ? { afterKillSwitch: call.stoppedBy()?.id } : {})
     const complete = async (output: unknown, how: { found?: true }): Promise<ActionOutcome> => {
-      const labels = [...new Set([...(request.context.labels ?? []), ...(operation.untrustedOutput ? ['untrusted'] : [])])]
+      const ownLabels = operation.untrustedOutput ? [untrustedFrom(adapter)] : []
+      const { labels, declassified } = duties.relabel([...new Set([...(request.context.labels ?? []), ...ownLabels])])
       const payload: CompletedPayload = {
-        operation: operation.name,
-        input,
-        output,
+        ...told,
+        output: duties.shownOutput(output),
         labels,
+        ...(declassified.length > 0 && { declassified }),
+        ...(duties.isDryRun && { dryRun: true as const }),
         decision,
         ...(await settle()),
         ...how,
@@ -177,39 +191,38 @@ export function createActions(parts: ActionParts): PerformAction {
 
     let uses = use
     if (record.undecided) {
-      const settled = await settleUndecided(question, operation, record.undecided, (work) =>
+      const settled = await settleUndecided({ ...question, duties }, operation, record.undecided, (work) =>
         withinLimits(limits, (signal) => work(contextFor(request, client, signal))),
       )
       if (settled.happened) return complete(settled.output, { found: true })
       uses = [...use, ...settled.use]
     }
     assertWanted(limits)
-    if (changesTheWorld)
-      await record.append('action.intended', { operation: operation.name, input, decision, context: request.context }, uses)
-    else if (uses.length > 0) await journal.append(...uses)
+    if (changesTheWorld) await record.append('action.intended', { ...told, decision, context: request.context }, uses)
+    else if (uses.length > 0 && !duties.isDryRun) await journal.append(...uses)
+    const work = (context: OperationContext<unknown>) =>
+      duties.isDryRun ? operation.dryRun?.(input, context) : operation.run(input, context)
     let output: unknown
     try {
-      output = await withinLimits(limits, async (signal) =>
-        parseOutput(operation, await operation.run(input, contextFor(request, client, signal))),
-      )
+      output = await withinLimits(limits, async (signal) => parseOutput(operation, await work(contextFor(request, client, signal))))
     } catch (error) {
-      const told = error as SomaError
+      const failure = error as SomaError
       const { spent } = await settle()
-      const isWithoutEffect = !changesTheWorld || saysNothingHappened(told)
-      const payload = { operation: operation.name, input, spent, ...(isWithoutEffect ? { happened: false } : {}) }
+      const isWithoutEffect = !changesTheWorld || saysNothingHappened(failure)
+      const payload = { ...told, spent, ...(isWithoutEffect ? { happened: false } : {}) }
       if (call.signal.aborted) {
         const { id: killSwitch, reason } = call.stoppedBy() as KillSwitch
         await record.append('action.interrupted', { ...payload, killSwitch, reason })
         throw call.signal.reason
       }
-      await record.append('action.failed', { ...payload, error: errorOf(told), ...stopped() })
-      throw told
+      await record.append('action.failed', { ...payload, error: errorOf(failure), ...stopped() })
+      throw failure
     }
     return complete(output, {})
   }
 
   async function settleUndecided(
-    question: ActionInQuestion,
+    question: ActionInQuestion & Pick<Clearance, 'duties'>,
     operation: Operation,
     intent: JournalEntry,
     look: <Result>(work: (context: OperationContext<unknown>) => Promise<Result>) => Promise<Result>,
@@ -227,11 +240,11 @@ export function createActions(parts: ActionParts): PerformAction {
         } catch (error) {
           // There is a way to look, but not for this input.
           if (!SomaError.is(error, 'effect_undecided')) throw error
-          return { happened: false, use: await clearRepetition(parts, question, intent.hash) }
+          return { happened: false, use: await clearRepetition(parts, question, intent.hash, question.duties) }
         }
       }
       case 'none':
-        return { happened: false, use: await clearRepetition(parts, question, intent.hash) }
+        return { happened: false, use: await clearRepetition(parts, question, intent.hash, question.duties) }
     }
   }
 
@@ -257,6 +270,6 @@ function errorOf({ code, message, details }: SomaError) {
   return { code, message, details }
 }
 
-function outcomeOf({ output, labels, spent }: CompletedPayload): ActionOutcome {
-  return { output, labels, spent }
+function outcomeOf({ output, labels, spent, dryRun }: CompletedPayload): ActionOutcome {
+  return { output, labels, spent, ...(dryRun && { dryRun }) }
 }

@@ -1,8 +1,14 @@
+import type { Adapter } from '@soma/contracts/operation'
 import type { Principal } from '@soma/contracts/tenant'
 import type { Journal } from '@soma/ports/journal/port'
 
 /** Of what came from outside: whoever wrote it must not decide what happens here. */
 export const UNTRUSTED = 'untrusted'
+
+/** The label of what an adapter brought from outside. */
+export function untrustedFrom({ source }: Pick<Adapter, 'source'>): string {
+  return source ? `${UNTRUSTED}.${source}` : UNTRUSTED
+}
 
 /**
  * The labels of everything that an agent has read in its run. A capsule's steps say which data each of them uses; an agent has all of

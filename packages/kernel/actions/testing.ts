@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { openApprovals } from '../approvals/approvals.ts'
 import { openBudgets } from '../budgets/budgets.ts'
 import { createEgress } from '../egress/egress.ts'
+import type { PolicySource } from '../gate/gate.ts'
 import { openTestGate, person } from '../gate/testing.ts'
 import type { ActionRequest } from './action-request.ts'
 import { createOperations } from './operations.ts'
@@ -75,6 +76,7 @@ export function createDemo() {
       write('asked.none', { idempotency: { kind: 'none' } }),
       write('demo.quick', { idempotency: { kind: 'none' }, timeoutSeconds: 0.05 }),
       write('demo.outside', { idempotency: { kind: 'read' }, effect: 'read', untrustedOutput: true }),
+      write('demo.triable', { idempotency: { kind: 'none' }, dryRun: async ({ text }) => ({ made: `would be ${text}` }) }),
       write('demo.read', { idempotency: { kind: 'read' }, effect: 'read' }),
       write('demo.shapeless', { idempotency: { kind: 'none' }, run: async () => ({ other: 1 }) as unknown as { made: string } }),
       write('demo.refused', {
@@ -90,8 +92,8 @@ export function createDemo() {
 }
 
 /** The whole road on a real database, journal and policy. */
-export async function openTestActions() {
-  const world = await openTestGate()
+export async function openTestActions(options: { source?: PolicySource } = {}) {
+  const world = await openTestGate(options)
   const { sql, journal, gate, kill } = world
   const { demo, vendor } = createDemo()
   const directory = await mkdtemp(join(tmpdir(), 'soma-actions-'))

@@ -27,7 +27,10 @@ import { voiceOf } from './voice.ts'
 export interface ApprovalRequest {
   /** Who asks. */
   principal: Principal
+  /** As it is, which the approval is bound to. */
   action: ActionToApprove
+  /** The arguments as they may be shown and recorded, when that is not all of them. */
+  shownArguments?: unknown
   summary: string
   reasons: readonly Reason[]
   terms: ApprovalTerms
@@ -154,7 +157,7 @@ export async function openApprovals({ sql, journal, broadcast, people, expiresAf
       effect: action.effect,
       resource: action.resource,
       summary,
-      arguments: action.arguments ?? null,
+      arguments: ('shownArguments' in asked ? asked.shownArguments : action.arguments) ?? null,
       reversedBy,
       labels: [...labels],
       digest,

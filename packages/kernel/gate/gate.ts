@@ -214,7 +214,8 @@ function lacksCapability(principal: Principal, action: Action): Decision {
 /** The error that stands for a decision other than allow. */
 export function refusal(action: Action, decision: Decision): SomaError {
   const why = decision.reasons.map((reason) => reason.text).join(' ')
-  const details = { action: action.name, reasons: decision.reasons, score: decision.score, policy: decision.policy, retryable: false }
+  const { reasons, score, policy, obligations } = decision
+  const details = { action: action.name, reasons, score, policy, retryable: false, ...(obligations.length > 0 && { obligations }) }
   if (decision.policy === 'capabilities') return new SomaError('forbidden', why, details)
   if (decision.verdict === 'needs_approval')
     return new SomaError('approval_required', `${action.name} needs a person's approval. ${why}`, { ...details, terms: termsOf(decision) })

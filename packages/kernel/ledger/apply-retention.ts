@@ -2,13 +2,14 @@ import type { Journal, StoredEntry } from '@soma/ports/journal/port'
 import type { Locks } from '@soma/ports/locks/port'
 import { z } from 'zod'
 import { createCheckpoints } from './checkpoints.ts'
-import type { Redactions } from './redact.ts'
+import type { RedactionCause, Redactions } from './redact.ts'
 import { coveringHold, type Retention, ruleFor } from './retention.ts'
 import { storedEntries } from './stored-entries.ts'
 
 const DAY = 86_400_000
-/** Entries whose content goes in one step. */
-const BATCH = 500
+/** Entries whose content goes in one step, and characters of it, at the most. */
+const BATCH = { entries: 500, characters: 16 * 1024 * 1024 }
+const CAUSE: RedactionCause = { cause: 'retention', reason: 'kept as long as the rules say', by: 'platform' }
 /** Should a process die over it, another may go on after so long. */
 const LEASE_MILLISECONDS = 60_000
 
@@ -67,12 +68,14 @@ export function createRetentionWork({
     }
   }
 
-  async function sort(tenant: string, now: Date, report: RetentionReport, take: (entries: StoredEntry[]) => Promise<void>): Promise<void> {
-    const holds = await retention.holds(tenant)
+  /** Of what is due, gives step by step what may go, and counts everything in the report. */
+  async function* removable(tenant: string, now: Date, report: RetentionReport): AsyncGenerator<StoredEntry[]> {
+    let holds = await retention.holds(tenant)
     const over = new Map<string, boolean>()
     let batch: StoredEntry[] = []
+    let characters = 0
     for await (const entry of due(tenant, now)) {
-      const { stream, kind } = entry
+      const { stream, kind, text = '' } = entry
       if (coveringHold(holds, stream)) {
         report.held++
         continue
@@ -85,31 +88,38 @@ export function createRetentionWork({
       }
       report.redacted[kind] = (report.redacted[kind] ?? 0) + 1
       batch.push(entry)
-      if (batch.length < BATCH) continue
-      await take(batch)
+      characters += text.length
+      if (batch.length < BATCH.entries && characters < BATCH.characters) continue
+      yield batch
       batch = []
+      characters = 0
+      // One may have been placed meanwhile.
+      holds = await retention.holds(tenant)
     }
-    await take(batch)
+    yield batch
+  }
+
+  /** @returns undefined while another process is at it */
+  async function remove(tenant: string, now: Date, report: RetentionReport): Promise<RetentionReport | undefined> {
+    const lease = await locks.tryAcquire(`${tenant}/retention`, { ttlMilliseconds: LEASE_MILLISECONDS })
+    if (!lease) return undefined
+    try {
+      for await (const entries of removable(tenant, now, report)) {
+        await redactions.takeAway(tenant, entries, CAUSE)
+        await lease.renew()
+      }
+      return report
+    } finally {
+      await lease.release()
+    }
   }
 
   return {
     async apply(tenant, { isDryRun = false, now = new Date() } = {}) {
       const report: RetentionReport = { isDryRun, redacted: {}, held: 0, open: 0 }
-      if (isDryRun) {
-        await sort(tenant, now, report, async () => undefined)
-        return report
-      }
-      const lease = await locks.tryAcquire(`${tenant}/retention`, { ttlMilliseconds: LEASE_MILLISECONDS })
-      if (!lease) return undefined
-      try {
-        await sort(tenant, now, report, async (entries) => {
-          await redactions.takeAway(tenant, entries, { cause: 'retention', reason: 'kept as long as the rules say', by: 'platform' })
-          await lease.renew()
-        })
-        return report
-      } finally {
-        await lease.release()
-      }
+      if (!isDryRun) return remove(tenant, now, report)
+      for await (const _ of removable(tenant, now, report));
+      return report
     },
   }
 }

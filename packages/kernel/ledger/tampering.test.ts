@@ -267,7 +267,7 @@ const TAMPERINGS_BY_NAME: Record<string, (choice: Choice) => Tampered> = {
     const first = late(at, hasContent)
     const changed = resigned(rewritten(first), first, forgersKey)
     const header = { ...(ledger[0] as LedgerHeader), keys: [{ id: forgersKey.id, publicKey: forgersKey.publicKey }] }
-    return { lines: changed.with(0, writeLine(header)), first: isWhole ? 0 : first }
+    return { lines: changed.with(0, writeLine(header)), first }
   },
   'signs anew with a key of its own under the right name': ({ at }) => {
     const first = late(at, hasContent)

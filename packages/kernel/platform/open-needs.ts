@@ -155,8 +155,7 @@ async function openWanted(
   if (wants('analytics')) needs.analytics = await opened('analytics')
   if (wants('models')) needs.models = await opened('models')
   if (wants('operations', 'performAction')) needs.operations = closing('operations', createOperations(adapters))
-  if (wants('egress', 'performAction'))
-    needs.egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
+  if (wants('egress', 'performAction')) needs.egress = closing('egress', createEgress({ ...EGRESS_LIMITS, allowPrivate: config.egress.allow }))
   if (wants('performAction')) {
     const { operations, objects, egress } = needs as Pick<Needs, 'operations' | 'objects' | 'egress'>
     needs.performAction = measureActions(createActions({ ...always, operations, objects, egress }), telemetry)

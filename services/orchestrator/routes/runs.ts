@@ -5,6 +5,7 @@ import { Capsule, CapsuleName, SemVer, type StoredCapsule } from '@soma/contract
 import type { CapsuleRunInput } from '@soma/contracts/capsule-run'
 import { SomaError } from '@soma/contracts/errors'
 import { JournalEntry } from '@soma/contracts/journal'
+import { Label } from '@soma/contracts/labels'
 import { RUN_STATUSES } from '@soma/contracts/workflow'
 import { actingFor } from '@soma/kernel/auth/run-tokens'
 import { decodeCursor, PageQuery, page, pageOf } from '@soma/kernel/http/pagination'
@@ -54,7 +55,12 @@ export function runRoutes(
       config: { action: { name: 'http.runs.create', capability: 'capsule.run', effect: 'write' } },
       schema: {
         summary: 'Run a signed capsule',
-        body: z.strictObject({ capsule: CapsuleName, version: SemVer, inputs: z.record(z.string(), z.unknown()).default({}) }),
+        body: z.strictObject({
+          capsule: CapsuleName,
+          version: SemVer,
+          inputs: z.record(z.string(), z.unknown()).default({}),
+          labels: z.array(Label).max(50).default([]).describe('What is known of the inputs: secret, personal, untrusted.web'),
+        }),
         response: { 201: Run },
       },
     },
@@ -67,7 +73,7 @@ export function runRoutes(
       await mkdir(workspace, { recursive: true })
       await budgets.open(tenant, `run/${runId}`, capsule.budget)
       const input: CapsuleRunInput = {
-        ...{ capsule, digest, inputs: body.inputs, workspace },
+        ...{ capsule, digest, inputs: body.inputs, labels: body.labels, workspace },
         principal: actingFor(principal),
         budgets: [`run/${runId}`],
       }

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BudgetAmount } from '@soma/contracts/budget'
 import { SomaError } from '@soma/contracts/errors'
+import { Label } from '@soma/contracts/labels'
 import { OperationDescription } from '@soma/kernel/actions/operation-catalogue'
 import type { Operations } from '@soma/kernel/actions/operations'
 import type { PerformAction } from '@soma/kernel/actions/perform-action'
@@ -55,8 +56,16 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
         body: z.strictObject({
           input: z.record(z.string(), z.unknown()),
           approvals: z.array(z.string()).default([]).describe('Ids of approvals given for exactly this call'),
+          labels: z.array(Label).max(50).default([]).describe('What the caller knows of the input: secret, personal, untrusted.web'),
         }),
-        response: { 200: z.object({ output: z.unknown(), labels: z.array(z.string()), spent: BudgetAmount }) },
+        response: {
+          200: z.object({
+            output: z.unknown(),
+            labels: z.array(z.string()),
+            spent: BudgetAmount,
+            dryRun: z.literal(true).optional().describe('Nothing was done: a rule let it happen only as a dry run'),
+          }),
+        },
       },
     },
     async (request) => {
@@ -77,7 +86,7 @@ export function operationRoutes(app: ServiceApp, { operations, performAction, pe
         key: `call/${key ?? randomUUID()}`,
         mayExist: key !== undefined,
         place: `call/${key ?? 'once'}`,
-        context: { ...(isAgent ? { run } : {}), approvals: request.body.approvals, reason: reasonOf(request) },
+        context: { ...(isAgent ? { run } : {}), approvals: request.body.approvals, labels: request.body.labels, reason: reasonOf(request) },
         budgets: [],
         workspace,
         signal: AbortSignal.any([gone.signal, app.stopping]),
