@@ -6,7 +6,7 @@ import { openPostgresJournal } from '../../journal/postgres.ts'
 import { openPostgres } from '../../sql/postgres.ts'
 import { openTestSql } from '../../sql/testing.ts'
 import { fromStack } from '../../testing.ts'
-import { addUp, parked, talking } from '../conformance/promised.workflow.ts'
+import { parked, talking } from '../conformance/promised.workflow.ts'
 import { workflowsConformance } from '../conformance.ts'
 import { openTemporalWorkflows } from './engine.ts'
 
@@ -95,32 +95,6 @@ describe('temporal alone', () => {
     await worker.signal({ ...run, name: 'on' })
     await expect.poll(() => far).toContainEqual({ ...run, status: 'completed' })
     await Promise.all([worker.stop(), watcher.stop()])
-  })
-
-  test('many calls at once are no cause for a warning', async () => {
-    const warnings: string[] = []
-    const hear = ({ message }: Error) => warnings.push(message)
-    process.on('warning', hear)
-    const { engine } = await place.openEngine()
-    let begun = 0
-    let letGo: () => void = () => undefined
-    const held = new Promise<void>((resolve) => {
-      letGo = resolve
-    })
-    const double = async () => {
-      begun++
-      await held
-      return 2
-    }
-    await engine.start({ workflows: [addUp], activities: { double } })
-    const runs = Array.from({ length: 12 }, (_, index) => ({ tenant, runId: `at-once-${index}` }))
-    await Promise.all(runs.map((run) => engine.startRun({ workflow: 'add-up', ...run, input: { steps: 1 } })))
-    await expect.poll(() => begun).toBe(12)
-    letGo()
-    await Promise.all(runs.map((run) => engine.result(run)))
-    await engine.stop()
-    process.off('warning', hear)
-    expect(warnings).toEqual([])
   })
 
   test('a run that somebody terminates on Temporal ends as failed, with what happened', async () => {

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events'
 import { SomaError } from '@soma/contracts/errors'
 import type { ActivityFunction } from '@soma/contracts/workflow'
 import { ApplicationFailure, Context } from '@temporalio/activity'
@@ -36,8 +35,6 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   installRuntime(options.onTrouble)
   const { server } = options
   const parking = new AbortController()
-  // Every call under way listens to it; Node takes more than ten for a leak.
-  setMaxListeners(ACTIVITIES_AT_ONCE, parking.signal)
   const connection = await answering(server, () =>
     NativeConnection.connect({ address: server.address, tls: server.tls, apiKey: server.apiKey }),
   )
