@@ -161,11 +161,8 @@ async function readMetrics(url: string): Promise<string> {
 }
 
 function lost(metrics: string): number {
-  return sum(metrics, /^telemetry_records_total\{.*outcome="lost"\} (\d+)/gm)
-}
-
-function sum(metrics: string, pattern: RegExp): number {
-  return [...metrics.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0)
+  const counts = metrics.matchAll(/^telemetry_records_total\{.*outcome="lost"\} (\d+)/gm)
+  return [...counts].reduce((total, [, count]) => total + Number(count), 0)
 }
 
 interface Proxy {
